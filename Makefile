@@ -1,0 +1,43 @@
+# make demo   the main job on a motion world: real mp4 files in, report out
+# make test   the tests         make lint   style         All set up .venv by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint results clean
+
+# The demo needs the library alone; the tests need the other back ends too.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+$(VENV)/lint:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.9,<1"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/keras-vssl demo --out demo --overwrite
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The table in README.md, from the real clips (an hour and more on two cores).
+results: $(VENV)/installed
+	$(BIN)/python -m benchmarks.real_clips
+
+clean:
+	rm -rf $(VENV) demo

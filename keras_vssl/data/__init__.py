@@ -1,0 +1,40 @@
+"""What exists (Videos), which pieces of it (samplers), exactly those (reader), in batches (pipeline)."""
+
+import importlib
+
+_NAMES = {
+    "AudioSpan": "samplers",
+    "BatchSequence": "pipeline",
+    "Clips": "samplers",
+    "ConsecutiveClips": "samplers",
+    "Plan": "samplers",
+    "ReadError": "reader",
+    "Sampler": "samplers",
+    "Samples": "pipeline",
+    "Spatial": "samplers",
+    "VideoInfo": "reader",
+    "VideoReader": "reader",
+    "Videos": "videos",
+    "View": "samplers",
+    "iterate_plans": "pipeline",
+    "plan_rng": "samplers",
+    "probe_file": "probe",
+    "probe_files": "probe",
+    "read_plan": "reader",
+    "tf_dataset": "pipeline",
+}
+_MODULES = ("layouts", "pipeline", "probe", "reader", "samplers", "synthetic", "videos")
+
+__all__ = [*_NAMES, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"keras_vssl.data.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"keras_vssl.data.{name}")
+    raise AttributeError(f"module 'keras_vssl.data' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,103 @@
+"""Files that are whole or absent: temporary name, fsync, rename."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+
+_UNFINISHED = set()  # folders that an `atomic_folder` is filling right now
+
+
+def write_atomic(path, data):
+    """Writes `data` so that `path` holds either its old content or all of the new.
+
+    Args:
+        path: str or path-like. Its folder is created if absent.
+        data: bytes or str (UTF-8).
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    os.makedirs(folder, exist_ok=True)
+    if isinstance(data, str):
+        data = data.encode("utf-8")
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def write_json_atomic(path, value):
+    """Writes `value` as indented JSON through `write_atomic`."""
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+@contextlib.contextmanager
+def atomic_folder(path):
+    """A new folder under a temporary name, given the name `path` when the block succeeds.
+
+    A folder already at `path` is replaced, and only after the new one is complete on disk.
+    When the block raises, `path` is as it was. Inside the block the temporary folder may be given
+    to `atomic_folder` again (a task that saves its backbone): it is then simply filled.
+
+    Example:
+
+    ```python
+    with atomic_folder("preset") as folder:
+        backbone.save_to_preset(folder)
+    ```
+    """
+    path = os.path.abspath(os.fspath(path))
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"Expected a folder name to write to, but {path} is a file; choose another.")
+    if path in _UNFINISHED:
+        yield path
+        return
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.", dir=parent)
+    os.chmod(temporary, 0o777 & ~_umask())
+    _UNFINISHED.add(temporary)
+    try:
+        yield temporary
+        for root, _, names in os.walk(temporary):
+            for name in names:
+                with open(os.path.join(root, name), "rb") as file:
+                    os.fsync(file.fileno())
+        old = None
+        if os.path.isdir(path):
+            old = tempfile.mkdtemp(prefix=f".{os.path.basename(path)}.old.", dir=parent)
+            os.replace(path, os.path.join(old, "folder"))
+        os.replace(temporary, path)
+        if old:
+            shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    finally:
+        _UNFINISHED.discard(temporary)
+    _sync_folder(parent)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder):
+    with contextlib.suppress(OSError):  # some file systems refuse to open folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

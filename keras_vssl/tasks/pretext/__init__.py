@@ -1,0 +1,1 @@
+"""Pretext methods: the label is a transformation that was applied to the video."""
