@@ -84,6 +84,7 @@ class Task(keras_hub.models.Task):
         views = clips.shape[1]
         flat = keras.ops.reshape(clips, (-1, *clips.shape[2:]))
         features = self.backbone(flat, training=training)
+        features = keras.ops.cast(features, "float32")  # a mean of bfloat16 values loses digits
         features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
         return keras.ops.reshape(features, (-1, views, self.backbone.feature_dim))
 

@@ -1,0 +1,1 @@
+"""What the claims in README.md and docs/ rest on."""

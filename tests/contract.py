@@ -1,0 +1,164 @@
+"""The list every task and every backbone goes through, on whatever back end is active.
+
+`python -m tests.contract` runs it all and prints a line a subject; the tests call the same
+functions here and, in a subprocess each, on the other back ends.
+"""
+
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+import keras_vssl as kv
+
+CLIP = {"frames": 4, "stride": 1, "resize": [20, 24], "size": 16}
+
+
+def nano(**kwargs):
+    """A backbone small enough for every back end's slowest path."""
+    return kv.backbones.R3D(width=4, blocks=(1, 1, 1, 1), clip=CLIP, **kwargs)
+
+
+def vcop(**kwargs):
+    return kv.tasks.VCOP(
+        nano(**kwargs), frames=4, gap=1, hidden=16, dropout=0.0, resize=(20, 24), size=16
+    )
+
+
+def classifier(**kwargs):
+    return kv.downstream.VideoClassifier(nano(**kwargs), num_classes=3)
+
+
+# name -> (a tiny task, number of classes of its target)
+TASKS = {"VCOP": (vcop, 6), "VideoClassifier": (classifier, 3)}
+
+BACKBONES = {
+    "C3D": lambda **kw: kv.backbones.C3D(width=4, **kw),
+    "R3D": lambda **kw: kv.backbones.R3D(width=4, blocks=(1, 1, 1, 1), **kw),
+    "MC3": lambda **kw: kv.backbones.MC3(width=4, blocks=(1, 1, 1, 1), **kw),
+    "R2Plus1D": lambda **kw: kv.backbones.R2Plus1D(width=4, blocks=(1, 1, 1, 1), **kw),
+}
+
+
+def batch(task, classes, count=6, seed=0):
+    """uint8 clips `[B, V, T, H, W, 3]` and targets `[B]` for a task."""
+    rng = np.random.default_rng(seed)
+    clips = rng.integers(0, 256, (count, *task.sampler.shape), dtype=np.uint8)
+    return clips, rng.integers(0, classes, count)
+
+
+def check_task(name):
+    """Builds, fits, learns one batch, and survives its config, its preset and bfloat16."""
+    make, classes = TASKS[name]
+    keras.utils.set_random_seed(1)
+    task = make()
+    assert task.built and task.weights, "a task is built when constructed"
+    clips, targets = batch(task, classes)
+
+    # The compiled recipe trains.
+    history = task.fit(clips, targets, batch_size=6, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+    # The loss falls on one batch.
+    keras.utils.set_random_seed(1)
+    task = make()
+    task.compile(keras.optimizers.Adam(3e-3), task.loss, metrics=["accuracy"])
+    history = task.fit(clips, targets, batch_size=6, epochs=25, verbose=0)
+    first, last = history.history["loss"][0], history.history["loss"][-1]
+    assert last < 0.6 * first, f"the loss fell from {first:.3f} to {last:.3f} only"
+
+    # A dict with the rows is the same input.
+    plain = outputs(task, clips)
+    index = np.arange(len(clips), dtype="int32")
+    assert np.allclose(plain, outputs(task, {"clips": clips, "index": index}), atol=1e-5)
+
+    # A PyDataset of batches does as well as arrays.
+    class OneBatch(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return clips, targets
+
+    task.fit(OneBatch(), epochs=1, verbose=0)
+    plain = outputs(task, clips)
+
+    # Config round trip: the same arguments, the same weights' shapes.
+    copy = type(task).from_config(task.get_config())
+    assert [w.shape for w in copy.weights] == [w.shape for w in task.weights]
+    assert _without_backbone(copy) == _without_backbone(task)
+
+    # Preset round trip: the same outputs.
+    with tempfile.TemporaryDirectory() as folder:
+        task.save_to_preset(f"{folder}/preset")
+        loaded = type(task).from_preset(f"{folder}/preset")
+        assert np.allclose(plain, outputs(loaded, clips), atol=1e-4)
+        backbone = kv.backbones.VideoBackbone.from_preset(f"{folder}/preset")
+        flat = clips[:, 0]
+        assert np.allclose(outputs(backbone, flat), outputs(task.backbone, flat), atol=1e-4)
+
+    # Compiled to one program where that is how the back end runs.
+    if keras.config.backend() != "torch":
+        task.compile(keras.optimizers.SGD(1e-3), task.loss, jit_compile=True)
+        assert np.isfinite(task.train_on_batch(clips, targets))
+
+    # Mixed precision: weights stay float32, outputs stay near.
+    half = make(dtype="mixed_bfloat16")
+    for new, old in zip(half.weights, task.weights):
+        new.assign(old)
+    assert {keras.backend.standardize_dtype(w.dtype) for w in half.trainable_weights} == {"float32"}
+    gap = np.abs(outputs(half, clips) - outputs(task, clips)).max()
+    assert gap < 0.1 * max(1.0, np.abs(outputs(task, clips)).max()), f"bfloat16 is off by {gap}"
+    assert np.isfinite(half.fit(clips, targets, batch_size=6, verbose=0).history["loss"]).all()
+
+
+def check_backbone(name):
+    """uint8 and float input, endpoints, config and preset round trips, bfloat16."""
+    make = BACKBONES[name]
+    keras.utils.set_random_seed(2)
+    backbone = make(clip=CLIP)
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 256, (2, 16, 32, 32, 3), dtype=np.uint8)
+    features = outputs(backbone, clips)
+    assert features.ndim == 5 and features.shape[-1] == backbone.feature_dim
+    scaled = (clips / 255.0 - np.array(backbone.mean)) / np.array(backbone.std)
+    assert np.allclose(features, outputs(backbone, scaled.astype("float32")), atol=1e-3)
+    last = list(backbone.endpoints)[-1]
+    assert np.allclose(features, outputs(backbone.endpoint(last), clips), atol=1e-5)
+    copy = type(backbone).from_config(backbone.get_config())
+    assert copy.get_config() == backbone.get_config()
+    with tempfile.TemporaryDirectory() as folder:
+        backbone.save_to_preset(f"{folder}/preset")
+        loaded = kv.backbones.VideoBackbone.from_preset(f"{folder}/preset")
+        assert np.allclose(features, outputs(loaded, clips), atol=1e-4)
+    half = make(clip=CLIP, dtype="mixed_bfloat16")
+    half.set_weights(backbone.get_weights())
+    assert np.abs(outputs(half, clips) - features).max() < 0.1 * max(1.0, np.abs(features).max())
+
+
+def outputs(model, inputs):
+    """A forward pass in inference mode as float32 NumPy."""
+    if isinstance(inputs, dict):
+        inputs = {k: keras.ops.convert_to_tensor(v) for k, v in inputs.items()}
+    else:
+        inputs = keras.ops.convert_to_tensor(inputs)
+    return keras.ops.convert_to_numpy(keras.ops.cast(model(inputs, training=False), "float32"))
+
+
+def _without_backbone(task):
+    return {k: v for k, v in task.get_config().items() if k != "backbone"}
+
+
+def main():
+    """Runs the whole list; exits non-zero at the first broken promise."""
+    for name in BACKBONES:
+        check_backbone(name)
+        print(f"{keras.config.backend()}: backbone {name} passed", flush=True)
+    for name in TASKS:
+        check_task(name)
+        print(f"{keras.config.backend()}: task {name} passed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
