@@ -1,0 +1,19 @@
+"""Fixtures for all tests."""
+
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of fixtures and real clips; tests that need it are left out without it."""
+    default = pathlib.Path(__file__).parents[2] / "shared"
+    folder = pathlib.Path(os.environ.get("KERAS_VSSL_SHARED", default))
+    if not folder.is_dir():
+        message = f"the shared folder {folder} is absent; set KERAS_VSSL_SHARED"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
