@@ -3,27 +3,37 @@
 import importlib
 
 _NAMES = {
-    "AudioSpan": "samplers",
+    "AudioSpan": "plans",
     "BatchSequence": "pipeline",
     "Clips": "samplers",
     "ConsecutiveClips": "samplers",
-    "Plan": "samplers",
+    "Plan": "plans",
     "ReadError": "reader",
     "Sampler": "samplers",
-    "Samples": "pipeline",
-    "Spatial": "samplers",
+    "Samples": "samples",
+    "Spatial": "plans",
     "VideoInfo": "reader",
     "VideoReader": "reader",
     "Videos": "videos",
-    "View": "samplers",
+    "View": "plans",
     "iterate_plans": "pipeline",
-    "plan_rng": "samplers",
+    "plan_rng": "plans",
     "probe_file": "probe",
     "probe_files": "probe",
     "read_plan": "reader",
     "tf_dataset": "pipeline",
 }
-_MODULES = ("layouts", "pipeline", "probe", "reader", "samplers", "synthetic", "videos")
+_MODULES = (
+    "layouts",
+    "pipeline",
+    "plans",
+    "probe",
+    "reader",
+    "samplers",
+    "samples",
+    "synthetic",
+    "videos",
+)
 
 __all__ = [*_NAMES, *_MODULES]
 

@@ -10,171 +10,21 @@ from typing import ClassVar
 
 import numpy as np
 
+from keras_vssl.data.plans import AudioSpan, Plan, Spatial, View, plan_rng
+
+__all__ = [
+    "AudioSpan",
+    "Clips",
+    "ConsecutiveClips",
+    "Plan",
+    "Sampler",
+    "Spatial",
+    "View",
+    "linspace_starts",
+    "plan_rng",
+]
+
 SHORT_RULES = ("loop", "clamp", "skip")
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """One clip to read.
-
-    Args:
-        frames: int64 array `[T]`, frame numbers in presentation order (0 is the first).
-        box: (left, top, right, bottom) of the crop as fractions 0..1 of the upright frame.
-        size: (height, width) in pixels of the result.
-        flip: bool, mirror left and right after cropping.
-    """
-
-    frames: np.ndarray
-    box: tuple
-    size: tuple
-    flip: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class AudioSpan:
-    """A stretch of sound: `start` and `duration` in seconds from the first frame, `rate` in Hz."""
-
-    start: float
-    duration: float
-    rate: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What one sample consists of: its views, sound and target."""
-
-    views: tuple
-    target: object = None
-    audio: tuple = ()
-
-
-def plan_rng(seed, epoch, key):
-    """The random generator of one (seed, epoch, video).
-
-    Counter-based (Philox), so a plan never depends on order, workers, or resuming.
-
-    Args:
-        seed: int, the run's seed.
-        epoch: int >= 0.
-        key: int, the video's key (`Videos.keys`, from its relative path) or any other number.
-    """
-    words = [int(seed) & (2**64 - 1), ((int(epoch) & 0xFFFFFFFF) << 32) | (int(key) & 0xFFFFFFFF)]
-    return np.random.Generator(np.random.Philox(key=np.array(words, dtype=np.uint64)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Spatial:
-    """Resize and crop, as one box in the source frame.
-
-    Args:
-        resize: the virtual frame that is cropped from. `(height, width)` ignores the aspect
-            ratio (VCOP: (128, 171)); an int is the length of the shorter side; None is the
-            largest frame of the source's aspect ratio whose shorter side equals the crop.
-        size: int or (height, width), the crop in pixels.
-        mode: "random" (uniform position), "centre", "three" (three crops along the longer
-            side, test time), or "random_resized" (area and ratio drawn; `resize` unused).
-        area: (least, most) share of the frame for "random_resized".
-        ratio: (least, most) width/height for "random_resized".
-        flip: probability of mirroring, for the random modes.
-    """
-
-    resize: object = (128, 171)
-    size: object = 112
-    mode: str = "random"
-    area: tuple = (0.2, 1.0)
-    ratio: tuple = (3 / 4, 4 / 3)
-    flip: float = 0.0
-
-    MODES: ClassVar = ("random", "centre", "three", "random_resized")
-
-    def __post_init__(self):
-        if self.mode not in self.MODES:
-            raise ValueError(f"Expected mode to be one of {self.MODES}, received {self.mode!r}.")
-        height, width = self.shape
-        if isinstance(self.resize, (tuple, list)) and (
-            self.resize[0] < height or self.resize[1] < width
-        ):
-            raise ValueError(
-                f"Expected resize to be at least the crop {self.shape}, received {self.resize}; "
-                "make resize larger or size smaller."
-            )
-        if isinstance(self.resize, int) and self.resize < min(height, width):
-            raise ValueError(
-                f"Expected a shorter side of at least {min(height, width)} pixels, received "
-                f"resize={self.resize}; make resize larger or size smaller."
-            )
-
-    @property
-    def shape(self):
-        """(height, width) of the crop."""
-        if isinstance(self.size, (tuple, list)):
-            return tuple(int(v) for v in self.size)
-        return int(self.size), int(self.size)
-
-    def boxes(self, info, rng):
-        """The crop boxes of one clip: `[(box, flip), ...]`, three for mode "three", else one."""
-        height, width = self.shape
-        flip = bool(self.flip and self.mode.startswith("random") and rng.random() < self.flip)
-        if self.mode == "random_resized":
-            return [(self._random_resized(info, rng), flip)]
-        frame_height, frame_width = self._frame(info)
-        room_y, room_x = frame_height - height, frame_width - width
-        if self.mode == "random":
-            # Whole pixels of the resized frame, as the field's crops are.
-            offsets = [
-                (
-                    int(rng.integers(0, math.floor(room_y) + 1)),
-                    int(rng.integers(0, math.floor(room_x) + 1)),
-                )
-            ]
-        elif self.mode == "centre":
-            offsets = [(round(room_y / 2), round(room_x / 2))]
-        elif room_x >= room_y:
-            offsets = [(room_y / 2, x) for x in (0, room_x / 2, room_x)]
-        else:
-            offsets = [(y, room_x / 2) for y in (0, room_y / 2, room_y)]
-        return [
-            (
-                (
-                    x / frame_width,
-                    y / frame_height,
-                    (x + width) / frame_width,
-                    (y + height) / frame_height,
-                ),
-                flip,
-            )
-            for y, x in offsets
-        ]
-
-    def _frame(self, info):
-        height, width = self.shape
-        if isinstance(self.resize, (tuple, list)):
-            return float(self.resize[0]), float(self.resize[1])
-        scale = max(height / info.height, width / info.width)
-        if self.resize is not None:
-            scale = max(scale, self.resize / min(info.height, info.width))
-        return info.height * scale, info.width * scale
-
-    def _random_resized(self, info, rng):
-        for _ in range(10):
-            area = info.height * info.width * rng.uniform(*self.area)
-            ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
-            width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
-            if width <= info.width and height <= info.height:
-                x = rng.uniform(0, info.width - width)
-                y = rng.uniform(0, info.height - height)
-                break
-        else:  # the largest centred box of an allowed ratio
-            ratio = min(max(info.width / info.height, self.ratio[0]), self.ratio[1])
-            width = min(info.width, info.height * ratio)
-            height = width / ratio
-            x, y = (info.width - width) / 2, (info.height - height) / 2
-        return (
-            x / info.width,
-            y / info.height,
-            (x + width) / info.width,
-            (y + height) / info.height,
-        )
 
 
 def linspace_starts(total, span, count):

@@ -1,26 +1,17 @@
 """Videos: the table of what exists. No decoding until asked."""
 
 import csv
-import hashlib
-import json
 import os
-import sys
 import zlib
 
 import numpy as np
 
-from keras_vssl.files import write_json_atomic
+from keras_vssl.data.metadata import metadata
 
 EXTENSIONS = (
     ".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
     ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv",
 )  # fmt: skip
-
-
-def cache_folder():
-    """Where probed metadata is kept: `KERAS_VSSL_CACHE`, else `~/.cache/keras_vssl`."""
-    default = os.path.join(os.path.expanduser("~"), ".cache", "keras_vssl")
-    return os.environ.get("KERAS_VSSL_CACHE") or default
 
 
 class Videos:
@@ -300,55 +291,13 @@ class Videos:
         Returns:
             self, with `infos` filled.
         """
-        from keras_vssl.data.probe import probe_files
-        from keras_vssl.data.reader import VideoInfo
-
-        known = self._read_cache() if cache else {}
-        stamps, todo = {}, []
-        for i, path in enumerate(self.paths):
-            if self.infos[i] is not None:
-                continue
-            try:
-                stat = os.stat(path)
-                stamps[path] = [stat.st_size, stat.st_mtime_ns]
-            except OSError:
-                stamps[path] = None
-            entry = known.get(path)
-            if entry and stamps[path] is not None and entry["stamp"] == stamps[path]:
-                self.infos[i] = VideoInfo(**entry["info"])
-            else:
-                todo.append(i)
-        if not todo:
-            return self
-        paths = [self.paths[i] for i in todo]
-        with _bar(len(todo), progress and len(todo) > 20, "probing videos") as show:
-            infos = probe_files(
-                paths, workers=workers, timeout=timeout, decode=False, progress=show
-            )
-        for i, info in zip(todo, infos):
-            self.infos[i] = info
-            if stamps[self.paths[i]] is not None:
-                known[self.paths[i]] = {"stamp": stamps[self.paths[i]], "info": info.to_dict()}
-        if cache:
-            self._write_cache(known)
+        todo = [i for i, info in enumerate(self.infos) if info is None]
+        if todo:
+            paths = [self.paths[i] for i in todo]
+            found = metadata(paths, self.root, workers, timeout, progress, cache)
+            for i, info in zip(todo, found):
+                self.infos[i] = info
         return self
-
-    def _cache_path(self):
-        digest = hashlib.sha256((self.root or "").encode()).hexdigest()[:16]
-        return os.path.join(cache_folder(), f"probe-{digest}.json")
-
-    def _read_cache(self):
-        try:
-            with open(self._cache_path(), encoding="utf-8") as file:
-                return json.load(file)
-        except (OSError, ValueError):
-            return {}
-
-    def _write_cache(self, known):
-        try:
-            write_json_atomic(self._cache_path(), known)
-        except OSError as error:
-            print(f"The metadata cache could not be written ({error}).", file=sys.stderr)
 
     def usable(self, sampler=None):
         """The rows that can be read (and sampled), and what was left out with its reason.
@@ -377,25 +326,6 @@ class Videos:
         """The path of one row, relative to `root`."""
         path = self.paths[row]
         return os.path.relpath(path, self.root).replace(os.sep, "/") if self.root else path
-
-
-class _bar:
-    """A tqdm bar as a `callable(done, total)`, or nothing."""
-
-    def __init__(self, total, wanted, text):
-        self.total, self.wanted, self.text = total, wanted, text
-
-    def __enter__(self):
-        if not self.wanted:
-            return None
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=self.total, desc=self.text, unit="video", leave=False)
-        return lambda done, total: self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *error):
-        if self.wanted:
-            self.bar.close()
 
 
 def _column(values, count, name):

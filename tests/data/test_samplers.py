@@ -48,9 +48,7 @@ def test_uniform_starts_follow_the_retrieval_protocol():
 
 def test_random_clips_reach_every_start_and_stay_inside():
     sampler = Clips(frames=4, stride=2)
-    starts = {
-        int(sampler.plan(Info(10), plan_rng(0, e, 0)).views[0].frames[0]) for e in range(200)
-    }
+    starts = {int(sampler.plan(Info(10), plan_rng(0, e, 0)).views[0].frames[0]) for e in range(200)}
     assert starts == {0, 1, 2, 3}  # 7 frames of span in 10
 
 

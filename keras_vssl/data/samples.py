@@ -1,0 +1,177 @@
+"""The sample function, and which rows make up a batch."""
+
+import sys
+import threading
+
+import numpy as np
+
+from keras_vssl.data.plans import plan_rng
+
+_ORDER_KEY = 0xFFFFFFFF  # the shuffle's stream beside the videos' own
+_TRIES = 16
+
+
+class Samples:
+    """The sample function: row and epoch in, decoded clips and target out.
+
+    A file that can't be read is named in `skipped`, warned about once, and replaced by another
+    row drawn from the generator of (seed, epoch, row): training goes on, reproducibly.
+
+    Args:
+        videos: `Videos`; rows the sampler refuses must be left out before (`videos.usable`).
+        sampler: `Sampler`.
+        seed: int.
+        target: "plan" (the pretext's target), "label" (class ids, supervised) or None.
+        threads: int, decoder threads a file.
+        timeout: float, seconds after which a file is given up.
+        cache_bytes: int. Decoded videos are kept in memory up to this many bytes: small sets
+            are decoded once. 0 keeps nothing.
+    """
+
+    def __init__(
+        self, videos, sampler, seed=0, target="plan", threads=1, timeout=20.0, cache_bytes=0
+    ):
+        if target not in ("plan", "label", None):
+            raise ValueError(f'Expected target "plan", "label" or None, received {target!r}.')
+        videos.probe()
+        self.videos, self.sampler, self.seed, self.target = videos, sampler, seed, target
+        self.threads, self.timeout = threads, timeout
+        self.skipped = {}
+        self._labels = videos.class_ids
+        self._lock = threading.Lock()
+        self._cache = FrameCache(cache_bytes) if cache_bytes else None
+
+    def __len__(self):
+        return len(self.videos)
+
+    def plan(self, row, epoch):
+        """The plan of a row in an epoch."""
+        rng = plan_rng(self.seed, epoch, self.videos.keys[row])
+        return self.sampler.plan(self.videos.infos[row], rng)
+
+    def __call__(self, row, epoch=0):
+        """Reads one sample.
+
+        Returns:
+            ({"clips": uint8 `[V, T, H, W, 3]`, "index": int32}, target).
+
+        Raises:
+            ReadError: this row and all its replacements failed.
+        """
+        from keras_vssl.data.reader import ReadError
+
+        rng = None
+        for _ in range(_TRIES):
+            try:
+                return self.read(row, epoch)
+            except ReadError as error:
+                self._skip(row, error)
+                failure = error
+            if rng is None:
+                rng = plan_rng(self.seed ^ 0x5EED, epoch, self.videos.keys[row])
+            row = int(rng.integers(len(self)))
+        raise ReadError(
+            failure.path, f"{failure.reason}; {_TRIES} videos in a row could not be read"
+        )
+
+    def read(self, row, epoch=0):
+        """Reads one sample or raises `ReadError`: no replacement."""
+        from keras_vssl.data.reader import ReadError, read_plan
+
+        try:
+            plan = self.plan(row, epoch)
+            path = self.videos.paths[row]
+            if self._cache is not None:
+                data = self._cache.read(path, self.videos.infos[row], plan, self.timeout)
+            else:
+                data = read_plan(path, plan, threads=self.threads, timeout=self.timeout)
+        except ReadError:
+            raise
+        except (OSError, ValueError, ArithmeticError) as error:
+            raise ReadError(self.videos.paths[row], str(error)) from error
+        data["index"] = np.int32(row)
+        target = plan.target if self.target == "plan" else None
+        if self.target == "label":
+            target = self._labels[row]
+        return data, target
+
+    def _skip(self, row, error):
+        with self._lock:
+            first = row not in self.skipped
+            self.skipped[row] = {
+                "path": self.videos.relative_path(row),
+                "reason": error.reason,
+                "count": self.skipped.get(row, {"count": 0})["count"] + 1,
+            }
+        if first:
+            print(f"Left out {error.path}: {error.reason}.", file=sys.stderr)
+
+
+class FrameCache:
+    """Whole decoded videos, kept while they fit into `limit` bytes."""
+
+    def __init__(self, limit):
+        self.limit, self.used = limit, 0
+        self.videos = {}
+        self.lock = threading.Lock()
+
+    def read(self, path, info, plan, timeout):
+        """`read_plan` through the cache."""
+        from keras_vssl.data.reader import VideoReader, crop, read_plan
+
+        size = info.frames * info.height * info.width * 3
+        with self.lock:
+            frames = self.videos.get(path)
+            fits = frames is not None or self.used + size <= self.limit
+        if plan.audio or not fits:
+            return read_plan(path, plan, timeout=timeout)
+        if frames is None:
+            with VideoReader(path, timeout=timeout) as reader:
+                frames = reader.frames(range(reader.info.frames))
+            with self.lock:
+                if path not in self.videos:
+                    self.videos[path] = frames
+                    self.used += sum(frame.nbytes for frame in frames)
+        clips = [
+            np.stack([crop(frames[i], view) for i in view.frames.tolist()]) for view in plan.views
+        ]
+        return {"clips": np.stack(clips)}
+
+
+class Batches:
+    """Which rows make up each batch of each epoch: `rows(epoch, step)`.
+
+    Args:
+        count: int, rows.
+        batch_size: int. With fewer rows than that, rows repeat to fill a batch.
+        seed: int. shuffle: bool.
+    """
+
+    def __init__(self, count, batch_size, seed=0, shuffle=True):
+        if count < 1 or batch_size < 1:
+            raise ValueError(
+                f"Expected at least one video and a batch of at least one, received {count} videos "
+                f"and batch_size={batch_size}."
+            )
+        self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.steps = max(1, count // batch_size)
+        self._order = (None, None)
+
+    def rows(self, epoch, step):
+        """Row numbers `[batch_size]`."""
+        known, order = self._order
+        if known != epoch:
+            order = np.arange(self.count)
+            if self.shuffle:
+                order = plan_rng(self.seed, epoch, _ORDER_KEY).permutation(self.count)
+            order = np.resize(order, max(self.count, self.batch_size))
+            self._order = (epoch, order)
+        return order[step * self.batch_size : (step + 1) * self.batch_size]
+
+
+def stack(samples):
+    """A batch of samples: `({"clips": [B, V, T, H, W, 3], "index": [B]}, targets or None)`."""
+    inputs = {name: np.stack([s[0][name] for s in samples]) for name in samples[0][0]}
+    if samples[0][1] is None:
+        return inputs, None
+    return inputs, np.stack([np.asarray(s[1]) for s in samples])
