@@ -1,0 +1,198 @@
+"""The contract of a video backbone."""
+
+import keras
+import keras_hub
+from keras import ops
+
+from keras_vssl.backbones.presets import ARCHITECTURES
+from keras_vssl.files import atomic_folder
+
+# UCF101-era input: 16 consecutive frames, resized to 128 x 171, 112 x 112 crop.
+DEFAULT_CLIP = {"frames": 16, "stride": 1, "resize": [128, 171], "size": 112}
+
+
+class VideoBackbone(keras_hub.models.Backbone):
+    """Base class of the networks that turn a clip into a feature map.
+
+    The input is a clip `[B, T, H, W, 3]`, channels last. uint8 pixels are scaled to [0, 1] and
+    then normalised as `(x - mean) / std`; floating-point input is taken as already normalised.
+    The output is the last feature map `[B, T', H', W', C]`.
+
+    A subclass builds its graph, calls `__init__` with the endpoints in their order (the last one
+    is the output unless `output` names another), and adds its own arguments to `get_config`.
+
+    Args:
+        inputs: the symbolic input.
+        endpoints: dict of name to symbolic tensor, in the order of the network.
+        feature_dim: int, channels of the output.
+        clip: dict, the input that the network expects: `frames`, `stride` (in frames), `resize`
+            (`[height, width]`, an int for the short side, or `None`) and `size` (the crop).
+        mean: 3 floats, subtracted from RGB in [0, 1].
+        std: 3 floats, RGB is divided by them.
+        dtype: dtype or dtype policy, e.g. `"mixed_bfloat16"`.
+
+    Attributes:
+        feature_dim: int, channels of the output.
+        endpoints: dict of name to symbolic tensor.
+
+    Example:
+
+    ```python
+    backbone = keras_vssl.backbones.R3D.from_preset("r3d_nano")
+    clips = np.random.randint(0, 256, (2, 8, 48, 48, 3), dtype="uint8")
+    backbone(clips).shape                    # (2, 1, 3, 3, 128)
+    backbone.endpoint("layer2")(clips).shape # (2, 4, 12, 12, 32)
+    ```
+    """
+
+    def __init__(
+        self,
+        inputs,
+        endpoints,
+        feature_dim,
+        clip=None,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        dtype=None,
+        **kwargs,
+    ):
+        clip = {**DEFAULT_CLIP, **(clip or {})}
+        if unknown := set(clip) - set(DEFAULT_CLIP):
+            raise ValueError(
+                f"`clip` takes the keys {sorted(DEFAULT_CLIP)}, but received {sorted(unknown)} too."
+            )
+        mean, std = _per_channel("mean", mean), _per_channel("std", std)
+        if min(std) <= 0:
+            raise ValueError(f"`std` must be positive, but received {std}.")
+        super().__init__(inputs=inputs, outputs=list(endpoints.values())[-1], dtype=dtype, **kwargs)
+        self.endpoints = dict(endpoints)
+        self.feature_dim = int(feature_dim)
+        self.clip = clip
+        self.mean = mean
+        self.std = std
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(self.normalize(inputs), training=training, mask=mask)
+
+    def normalize(self, clips):
+        """uint8 pixels as `(x / 255 - mean) / std` in float32; floating-point input unchanged."""
+        dtype = keras.backend.standardize_dtype(clips.dtype)
+        if dtype == "uint8":
+            mean = ops.convert_to_tensor([255.0 * m for m in self.mean], "float32")
+            scale = ops.convert_to_tensor([1.0 / (255.0 * s) for s in self.std], "float32")
+            return (ops.cast(clips, "float32") - mean) * scale
+        if "float" not in dtype:
+            raise ValueError(
+                f"A backbone takes uint8 pixels or normalised floating-point clips, but received "
+                f"{dtype}; cast pixels to uint8."
+            )
+        return clips
+
+    def endpoint(self, name):
+        """A model from the same input to an inner feature map, sharing this one's weights.
+
+        Args:
+            name: str, a key of `endpoints`.
+
+        Raises:
+            ValueError: there is no such endpoint.
+        """
+        if name not in self.endpoints:
+            raise ValueError(
+                f"{type(self).__name__} has no endpoint {name!r}; choose one of "
+                f"{', '.join(self.endpoints)}."
+            )
+        return _Endpoint(self, self.endpoints[name])
+
+    def get_config(self):
+        clip = {
+            key: list(value) if isinstance(value, (list, tuple)) else value
+            for key, value in self.clip.items()
+        }
+        return {
+            **super().get_config(),
+            "clip": clip,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        """Loads a backbone.
+
+        Args:
+            preset: str. The name of an architecture (`keras_vssl.list_presets()`; its weights
+                are random), of a built-in trained preset, a folder that `save_to_preset` wrote,
+                or `"hf://user/name[@revision]"`.
+            load_weights: bool, `False` leaves the weights random.
+            **kwargs: override entries of the preset's configuration, e.g. `dtype`.
+
+        Raises:
+            ValueError: no such preset, or the preset is of another class.
+        """
+        from keras_vssl import backbones
+
+        if preset in ARCHITECTURES:
+            entry = ARCHITECTURES[preset]
+            found = getattr(backbones, entry["class_name"])
+            if not issubclass(found, cls):
+                raise ValueError(
+                    f"Preset {preset!r} is a {found.__name__}, not a {cls.__name__}; "
+                    f"call {found.__name__}.from_preset({preset!r})."
+                )
+            return found.from_config({**entry["config"], **kwargs})
+        from keras_vssl.hub import resolve
+
+        backbones.register()
+        return super().from_preset(resolve(preset), load_weights=load_weights, **kwargs)
+
+    def save_to_preset(self, preset_dir, max_shard_size=10):
+        """Writes the folder that `from_preset` reads; complete or not at all.
+
+        Args:
+            preset_dir: path of the folder to write; an existing one is replaced.
+            max_shard_size: float, gigabytes a weights file may have.
+        """
+        with atomic_folder(preset_dir) as folder:
+            super().save_to_preset(folder, max_shard_size=max_shard_size)
+
+    def embed(self, videos, clips=10, pooling="average", batch_size=8, **kwargs):
+        """Features of videos: the mean over clips spread evenly over each video.
+
+        Args:
+            videos: one path (returns `[D]`), a list of paths or a `Videos` (returns `[N, D]`).
+            clips: int, clips per video.
+            pooling: `"average"` (global) or `"retrieval"` (max over 1x2x2, flattened; Xu et al.).
+            batch_size: int, clips per forward pass.
+            **kwargs: further arguments of `keras_vssl.downstream.embedding.embed`.
+        """
+        from keras_vssl.downstream.embedding import embed
+
+        return embed(self, videos, clips=clips, pooling=pooling, batch_size=batch_size, **kwargs)
+
+
+class _Endpoint(keras.Model):
+    """The part of a backbone up to one tensor, with the backbone's treatment of uint8."""
+
+    def __init__(self, backbone, output):
+        super().__init__(inputs=backbone.inputs[0], outputs=output)
+        self.normalize = backbone.normalize
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(self.normalize(inputs), training=training, mask=mask)
+
+
+def initializer_config(initializer, default):
+    """The configuration of a Keras initializer given by object, name, configuration or `None`.
+
+    A configuration, not an object, so that every layer draws from an initializer of its own.
+    """
+    initializer = keras.initializers.get(default if initializer is None else initializer)
+    return keras.initializers.serialize(initializer)
+
+
+def _per_channel(name, values):
+    values = [float(value) for value in values]
+    if len(values) != 3:
+        raise ValueError(f"`{name}` takes one number per RGB channel, but received {values}.")
+    return values

@@ -1,0 +1,119 @@
+"""The named architectures: a class, its arguments, one line each. Imports no framework."""
+
+# torchvision's Kinetics statistics.
+_KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
+_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+# PyTorch's default for convolutions: Kaiming uniform with a = sqrt(5).
+PYTORCH_DEFAULT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
+KAIMING_FAN_OUT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+}
+_VCOP_R3D = {"blocks": [1, 1, 1, 1], "kernel_initializer": PYTORCH_DEFAULT}
+_VCOP_R2PLUS1D = {
+    **_VCOP_R3D,
+    "midplanes": "conv",
+    "stem_midplanes": None,
+    "factored_shortcut": True,
+}
+_NANO = {"width": 16, "clip": {"frames": 8, "stride": 1, "resize": [48, 64], "size": 48}}
+
+ARCHITECTURES = {
+    "c3d_vcop": {
+        "class_name": "C3D",
+        "config": {},
+        "description": "C3D with batch normalisation, as VCOP trains it (27.7M parameters).",
+    },
+    "c3d_sports1m": {
+        "class_name": "C3D",
+        "config": {
+            "batch_normalization": False,
+            "dense": 4096,
+            "kernel_initializer": {"class_name": "HeNormal", "config": {}},
+            # Pixels in 0..255 minus the mean that mmaction2 trained with.
+            "mean": [104 / 255, 117 / 255, 128 / 255],
+            "std": [1 / 255, 1 / 255, 1 / 255],
+        },
+        "description": "The original C3D up to fc7, no batch normalisation (78.0M parameters).",
+    },
+    "r3d_18": {
+        "class_name": "R3D",
+        "config": {**_KINETICS},
+        "description": "R3D-18, the torchvision form (33.2M parameters).",
+    },
+    "r3d_34": {
+        "class_name": "R3D",
+        "config": {"blocks": [3, 4, 6, 3], **_KINETICS},
+        "description": "R3D-34, the torchvision form (63.5M parameters).",
+    },
+    "mc3_18": {
+        "class_name": "MC3",
+        "config": {**_KINETICS},
+        "description": "MC3-18: 3-D convolutions in the first stage, 2-D after (11.5M parameters).",
+    },
+    "r2plus1d_18": {
+        "class_name": "R2Plus1D",
+        "config": {**_KINETICS},
+        "description": "R(2+1)D-18, the torchvision form (31.3M parameters).",
+    },
+    "r2plus1d_34_vmz": {
+        "class_name": "R2Plus1D",
+        "config": {
+            "blocks": [3, 4, 6, 3],
+            "midplanes": "conv",
+            "epsilon": 1e-3,
+            "clip": {"frames": 32},
+            **_KINETICS,
+        },
+        "description": "R(2+1)D-34 of VMZ (IG-65M, Sports-1M, Kinetics; 63.5M parameters).",
+    },
+    "r2plus1d_34_mmaction2": {
+        "class_name": "R2Plus1D",
+        "config": {
+            "blocks": [3, 4, 6, 3],
+            "midplanes": "conv",
+            "stem_midplanes": None,
+            "stem_pool": True,
+            "factored_shortcut": True,
+            "shortcut_taps": 3,
+            "epsilon": 1e-3,
+            "inner_epsilon": 1e-5,
+            "clip": {"frames": 8, "stride": 8, "resize": 256, "size": 224},
+            **_IMAGENET,
+        },
+        "description": "R(2+1)D-34 of mmaction2, with a pool after the stem (63.6M parameters).",
+    },
+    "r3d_10_vcop": {
+        "class_name": "R3D",
+        "config": {**_VCOP_R3D},
+        "description": "VCOP's R3D: one block a stage, 10 layers (14.4M parameters).",
+    },
+    "r2plus1d_10_vcop": {
+        "class_name": "R2Plus1D",
+        "config": {**_VCOP_R2PLUS1D},
+        "description": "VCOP's R(2+1)D: one block a stage, 10 layers (14.4M parameters).",
+    },
+    "c3d_nano": {
+        "class_name": "C3D",
+        "config": {**_NANO},
+        "description": "C3D at a quarter of its width for 8x48x48 clips on a CPU.",
+    },
+    "r3d_nano": {
+        "class_name": "R3D",
+        "config": {**_VCOP_R3D, **_NANO},
+        "description": "VCOP's R3D at a quarter of its width for 8x48x48 clips on a CPU.",
+    },
+    "r2plus1d_nano": {
+        "class_name": "R2Plus1D",
+        "config": {**_VCOP_R2PLUS1D, **_NANO},
+        "description": "VCOP's R(2+1)D at a quarter of its width for 8x48x48 clips on a CPU.",
+    },
+    "alexnet_bn_vcop": {
+        "class_name": "AlexNetBN",
+        "config": {},
+        "description": "AlexNet with batch normalisation, VCOP's network for single frames.",
+    },
+}

@@ -1,0 +1,350 @@
+"""Residual networks over space and time: R3D, MC3 and R(2+1)D."""
+
+import functools
+
+import keras
+from keras import layers
+
+from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.backbones.presets import KAIMING_FAN_OUT
+from keras_vssl.layers.normalization import BatchNormalization
+from keras_vssl.layers.pooling import MaxPooling3D
+
+
+class _VideoResNet(VideoBackbone):
+    """What the three networks share: a stem, four stages of basic blocks.
+
+    `convs` holds one function for each stage; it maps
+    `(x, channels, kernel, stride, midplanes, name)` to the convolved tensor.
+    """
+
+    def __init__(
+        self,
+        stem,
+        convs,
+        shortcut,
+        temporal,
+        *,
+        blocks,
+        width,
+        stem_pool,
+        epsilon,
+        padding,
+        kernel_initializer,
+        clip_shape,
+        dtype,
+        block_midplanes=None,
+        **kwargs,
+    ):
+        _check("padding", padding, "symmetric", "same")
+        blocks = _four_counts(blocks)
+        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
+        inputs = keras.Input(tuple(clip_shape), name="clip")
+
+        x = stem(inputs)
+        endpoints = {"stem_conv": x}
+        x = norm(name="stem_bn")(x)
+        endpoints["stem"] = x = layers.ReLU(name="stem_relu", dtype=dtype)(x)
+        if stem_pool:
+            x = layers.ZeroPadding3D((0, 1, 1), name="stem_pool_pad", dtype=dtype)(x)
+            x = MaxPooling3D((1, 3, 3), (1, 2, 2), name="stem_pool", dtype=dtype)(x)
+            endpoints["stem_pool"] = x
+
+        for stage, count in enumerate(blocks):
+            channels = width * 2**stage
+            time_stride = 2 if temporal[stage] else 1
+            kernel = (3 if temporal[stage] else 1, 3, 3)
+            for index in range(count):
+                stride = (time_stride, 2, 2) if stage and not index else (1, 1, 1)
+                x = _block(
+                    x,
+                    channels,
+                    kernel,
+                    stride,
+                    conv=convs[stage],
+                    shortcut=shortcut,
+                    norm=norm,
+                    midplanes=block_midplanes and block_midplanes(x.shape[-1], channels),
+                    dtype=dtype,
+                    name=f"layer{stage + 1}_{index}",
+                )
+            endpoints[f"layer{stage + 1}"] = x
+
+        super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
+        self.blocks = blocks
+        self.width = int(width)
+        self.stem_pool = bool(stem_pool)
+        self.epsilon = float(epsilon)
+        self.padding = padding
+        self.kernel_initializer = kernel_initializer
+        self.clip_shape = tuple(clip_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "blocks": list(self.blocks),
+            "width": self.width,
+            "stem_pool": self.stem_pool,
+            "epsilon": self.epsilon,
+            "padding": self.padding,
+            "kernel_initializer": dict(self.kernel_initializer),
+            "clip_shape": list(self.clip_shape),
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class R3D(_VideoResNet):
+    """A ResNet of basic blocks with full 3x3x3 convolutions.
+
+    Time, height and width are halved together at the start of stages 2, 3 and 4; the stem halves
+    height and width. Strided convolutions pad symmetrically (PyTorch's `padding=k // 2`).
+
+    Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
+    `layer1`, `layer2`, `layer3`, `layer4`.
+
+    Args:
+        blocks: 4 ints, basic blocks of each stage. (2, 2, 2, 2) is R3D-18, (3, 4, 6, 3) R3D-34,
+            (1, 1, 1, 1) the 10-layer network that VCOP and its successors call R3D.
+        width: int, channels of the stem and the first stage; each later stage doubles them.
+        stem_pool: bool, a 1x3x3 max pooling of stride (1, 2, 2) after the stem.
+        epsilon: float, of batch normalisation: 1e-5 in torchvision and VCOP, 1e-3 in VMZ.
+        padding: `"symmetric"` (PyTorch) or `"same"` (TensorFlow; they differ where a stride is 2).
+        kernel_initializer: Keras initializer, its name or its configuration. Default: Kaiming
+            normal over fan-out.
+        clip_shape: `(T, H, W, 3)`; `None` for what may vary.
+        clip, mean, std, dtype: see `VideoBackbone`.
+
+    Example:
+
+    ```python
+    backbone = keras_vssl.backbones.R3D(blocks=(1, 1, 1, 1), width=16)
+    backbone(np.zeros((1, 16, 112, 112, 3), "float32")).shape  # (1, 2, 7, 7, 128)
+    ```
+
+    Reference:
+        [Tran et al. CVPR 2018](https://arxiv.org/abs/1711.11248)
+    """
+
+    _temporal = (True, True, True, True)
+
+    def __init__(
+        self,
+        blocks=(2, 2, 2, 2),
+        width=64,
+        stem_pool=False,
+        epsilon=1e-5,
+        padding="symmetric",
+        kernel_initializer=None,
+        clip_shape=(None, None, None, 3),
+        dtype=None,
+        **kwargs,
+    ):
+        initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
+        conv = functools.partial(_convolve, padding=padding, initializer=initializer, dtype=dtype)
+        super().__init__(
+            stem=lambda x: conv(x, width, (3, 7, 7), (1, 2, 2), name="stem"),
+            convs=(conv,) * 4,
+            shortcut=conv,
+            temporal=self._temporal,
+            blocks=blocks,
+            width=width,
+            stem_pool=stem_pool,
+            epsilon=epsilon,
+            padding=padding,
+            kernel_initializer=initializer,
+            clip_shape=clip_shape,
+            dtype=dtype,
+            **kwargs,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class MC3(R3D):
+    """R3D whose stages 2 to 4 convolve over space alone (1x3x3): "mixed convolutions".
+
+    Time is never reduced: a clip of T frames gives a feature map of T steps. Arguments and
+    endpoints are those of `R3D`.
+
+    Reference:
+        [Tran et al. CVPR 2018](https://arxiv.org/abs/1711.11248)
+    """
+
+    _temporal = (True, False, False, False)
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class R2Plus1D(_VideoResNet):
+    """A ResNet of basic blocks whose convolutions are factored into space, then time.
+
+    A t x k x k convolution becomes a 1 x k x k convolution to M channels, batch normalisation,
+    ReLU and a t x 1 x 1 convolution, with M such that the parameters number as many as before:
+    `M = floor(t k k Cin Cout / (k k Cin + t Cout))`. Published networks disagree on what Cin and
+    Cout are, so weights of one convention do not fit another:
+
+    | convention | `midplanes` | `stem_midplanes` | `factored_shortcut` | `shortcut_taps` |
+    |---|---|---|---|---|
+    | torchvision | `"block"` | 45 | `False` | |
+    | VMZ | `"conv"` | 45 | `False` | |
+    | VCOP | `"conv"` | `None` (83) | `True` | 1 |
+    | mmaction2 | `"conv"` | `None` (83) | `True` | 3 |
+
+    Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
+    `layer1`, `layer2`, `layer3`, `layer4`.
+
+    Args:
+        blocks, width, stem_pool, padding, kernel_initializer, clip_shape: see `R3D`.
+        midplanes: `"block"`, M from the channels of the block, the same for both of its
+            convolutions; or `"conv"`, M from each convolution's own channels.
+        stem_midplanes: int, M of the stem, or `None` for the formula.
+        factored_shortcut: bool, factor the 1x1x1 convolutions of the shortcuts too.
+        shortcut_taps: int, the t that enters the formula for a factored shortcut. Its kernel is
+            1x1x1 whatever this says; mmaction2 computes with 3.
+        epsilon: float, of the batch normalisation after a factored convolution.
+        inner_epsilon: float, of the one between its halves; `None` for the same.
+        clip, mean, std, dtype: see `VideoBackbone`.
+
+    Example:
+
+    ```python
+    backbone = keras_vssl.backbones.R2Plus1D.from_preset("r2plus1d_18")
+    backbone(np.zeros((1, 16, 112, 112, 3), "float32")).shape  # (1, 2, 7, 7, 512)
+    ```
+
+    Reference:
+        [Tran et al. CVPR 2018](https://arxiv.org/abs/1711.11248)
+    """
+
+    def __init__(
+        self,
+        blocks=(2, 2, 2, 2),
+        width=64,
+        midplanes="block",
+        stem_midplanes=45,
+        factored_shortcut=False,
+        shortcut_taps=1,
+        stem_pool=False,
+        epsilon=1e-5,
+        inner_epsilon=None,
+        padding="symmetric",
+        kernel_initializer=None,
+        clip_shape=(None, None, None, 3),
+        dtype=None,
+        **kwargs,
+    ):
+        _check("midplanes", midplanes, "block", "conv")
+        initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
+        plain = functools.partial(_convolve, padding=padding, initializer=initializer, dtype=dtype)
+        factored = functools.partial(
+            _convolve_factored,
+            conv=plain,
+            norm=functools.partial(
+                BatchNormalization,
+                epsilon=epsilon if inner_epsilon is None else inner_epsilon,
+                dtype=dtype,
+            ),
+            dtype=dtype,
+        )
+
+        def shortcut(x, channels, kernel, stride, name):
+            if not factored_shortcut:
+                return plain(x, channels, kernel, stride, name=name)
+            middle = middle_width(x.shape[-1], channels, taps=shortcut_taps, size=1)
+            return factored(x, channels, kernel, stride, middle, name=name)
+
+        def stem(x):
+            middle = stem_midplanes or middle_width(x.shape[-1], width, size=7)
+            return factored(x, width, (3, 7, 7), (1, 2, 2), middle, name="stem")
+
+        super().__init__(
+            stem=stem,
+            convs=(factored,) * 4,
+            shortcut=shortcut,
+            temporal=(True,) * 4,
+            block_midplanes=middle_width if midplanes == "block" else None,
+            blocks=blocks,
+            width=width,
+            stem_pool=stem_pool,
+            epsilon=epsilon,
+            padding=padding,
+            kernel_initializer=initializer,
+            clip_shape=clip_shape,
+            dtype=dtype,
+            **kwargs,
+        )
+        self.midplanes = midplanes
+        self.stem_midplanes = stem_midplanes
+        self.factored_shortcut = bool(factored_shortcut)
+        self.shortcut_taps = int(shortcut_taps)
+        self.inner_epsilon = inner_epsilon
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "midplanes": self.midplanes,
+            "stem_midplanes": self.stem_midplanes,
+            "factored_shortcut": self.factored_shortcut,
+            "shortcut_taps": self.shortcut_taps,
+            "inner_epsilon": self.inner_epsilon,
+        }
+
+
+def middle_width(channels_in, channels_out, taps=3, size=3):
+    """Channels between the halves of a factored `taps x size x size` convolution (Sec. 3.5)."""
+    area = size * size
+    return (taps * area * channels_in * channels_out) // (area * channels_in + taps * channels_out)
+
+
+def _block(x, channels, kernel, stride, *, conv, shortcut, norm, midplanes, dtype, name):
+    """relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))."""
+    extra = {} if midplanes is None else {"midplanes": midplanes}
+    y = conv(x, channels, kernel, stride, name=f"{name}_conv1", **extra)
+    y = norm(name=f"{name}_bn1")(y)
+    y = layers.ReLU(name=f"{name}_relu1", dtype=dtype)(y)
+    y = conv(y, channels, kernel, (1, 1, 1), name=f"{name}_conv2", **extra)
+    y = norm(name=f"{name}_bn2")(y)
+    if stride != (1, 1, 1) or x.shape[-1] != channels:
+        x = shortcut(x, channels, (1, 1, 1), stride, name=f"{name}_shortcut")
+        x = norm(name=f"{name}_shortcut_bn")(x)
+    y = layers.Add(name=f"{name}_add", dtype=dtype)([x, y])
+    return layers.ReLU(name=f"{name}_relu2", dtype=dtype)(y)
+
+
+def _convolve(x, channels, kernel, stride, *, padding, initializer, dtype, name):
+    # With odd kernels and no stride, "same" is the symmetric padding, and cheaper than a copy.
+    mode = "valid" if padding == "symmetric" and stride != (1, 1, 1) else "same"
+    if mode == "valid" and kernel != (1, 1, 1):
+        around = tuple(k // 2 for k in kernel)
+        x = layers.ZeroPadding3D(around, name=f"{name}_pad", dtype=dtype)(x)
+    return layers.Conv3D(
+        channels,
+        kernel,
+        stride,
+        mode,
+        use_bias=False,
+        kernel_initializer=keras.initializers.get(initializer),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def _convolve_factored(x, channels, kernel, stride, midplanes=None, *, conv, norm, dtype, name):
+    if midplanes is None:
+        midplanes = middle_width(x.shape[-1], channels, taps=kernel[0], size=kernel[1])
+    x = conv(x, midplanes, (1, *kernel[1:]), (1, *stride[1:]), name=f"{name}_spatial")
+    x = norm(name=f"{name}_spatial_bn")(x)
+    x = layers.ReLU(name=f"{name}_spatial_relu", dtype=dtype)(x)
+    return conv(x, channels, (kernel[0], 1, 1), (stride[0], 1, 1), name=f"{name}_temporal")
+
+
+def _four_counts(blocks):
+    blocks = tuple(int(count) for count in blocks)
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise ValueError(
+            f"`blocks` takes the block counts of the four stages, each at least 1: got {blocks}."
+        )
+    return blocks
+
+
+def _check(name, value, *choices):
+    if value not in choices:
+        raise ValueError(f"`{name}` is {' or '.join(map(repr, choices))}, but received {value!r}.")

@@ -1,0 +1,128 @@
+"""Reads the tensors of a checkpoint file without running code from it."""
+
+import os
+import pickle
+import warnings
+import zipfile
+
+import numpy as np
+
+from keras_vssl.convert.mapping import ConvertError
+
+# Where training scripts nest the weights beside optimizer state and counters.
+_NESTS = ("state_dict", "model_state_dict", "model")
+# What data-parallel wrappers and mmaction2 put before the names.
+_PREFIXES = ("module.", "backbone.")
+
+
+def read_state_dict(path):
+    """The named tensors of a checkpoint as float32 (or integer) arrays.
+
+    PyTorch files are read with `weights_only=True`: a pickle that wants to run code is refused.
+
+    Args:
+        path: str or path-like. `.npz`, `.safetensors`, or a file that `torch.save` wrote.
+
+    Returns:
+        dict of name to array. Nests (`state_dict`, `model`) are opened and the prefixes
+        `module.` and `backbone.` taken off.
+
+    Raises:
+        ConvertError: the file is absent, damaged, unsafe, or holds no tensors.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise ConvertError(f"There is no checkpoint file {path}.")
+    extension = os.path.splitext(path)[1].lower()
+    if extension == ".npz":
+        content = _read_npz(path)
+    elif extension == ".safetensors":
+        content = _read_safetensors(path)
+    else:
+        content = _read_torch(path)
+    return clean(content, path)
+
+
+def clean(content, origin="The dictionary"):
+    """The tensors of a loaded checkpoint, unnested, unprefixed, as arrays."""
+    while isinstance(content, dict):
+        nest = next((n for n in _NESTS if isinstance(content.get(n), dict)), None)
+        if nest is None:
+            break
+        content = content[nest]
+    if not isinstance(content, dict):
+        raise ConvertError(
+            f"{origin} holds a {type(content).__name__}; expected a dictionary of named tensors, "
+            f"such as torch.save(model.state_dict(), path) writes."
+        )
+    state = {}
+    for name, value in content.items():
+        array = _as_array(value)
+        if array is not None:
+            state[_without_prefixes(str(name))] = array
+    if not state:
+        raise ConvertError(f"{origin} holds no tensors; expected a dictionary of named tensors.")
+    return state
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ConvertError(f"{path} can't be read as a .npz of plain arrays: {error}") from error
+
+
+def _read_safetensors(path):
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ConvertError(
+            f"Reading {path} needs the package safetensors: pip install safetensors."
+        ) from error
+    try:
+        return safetensors.numpy.load_file(path)
+    except Exception as error:
+        raise ConvertError(f"{path} can't be read as a .safetensors file: {error}") from error
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise ConvertError(
+            f"Reading the PyTorch file {path} needs PyTorch: pip install torch, or save the "
+            f"tensors as .safetensors or .npz."
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            # An old pickle protocol is no concern of the user's: it loads, or is refused below.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "Unsupported global" in reason or "Unsupported operand" in reason:
+            wanted = reason.split("GLOBAL ", 1)[-1].split(" was not", 1)[0]
+            named = f" ({wanted})" if len(wanted) < 100 and wanted != reason else ""
+            raise ConvertError(
+                f"{path} holds more than tensors: loading it would run code{named}, so it was "
+                f"not loaded; save the bare model.state_dict() where the file comes from."
+            ) from error
+        raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+    except Exception as error:
+        raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+
+
+def _as_array(value):
+    if hasattr(value, "detach"):  # a torch tensor, in whatever precision
+        value = value.detach().cpu()
+        return value.float().numpy() if value.is_floating_point() else value.numpy()
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        return None
+    return value.astype("float32") if value.dtype.kind == "f" else value
+
+
+def _without_prefixes(name):
+    while prefix := next((p for p in _PREFIXES if name.startswith(p)), None):
+        name = name[len(prefix) :]
+    return name

@@ -1,0 +1,142 @@
+"""Places the tensors of a checkpoint in the variables of a model, every one or none."""
+
+import re
+
+import numpy as np
+
+
+class ConvertError(ValueError):
+    """A checkpoint that can't be converted, and why."""
+
+
+class Mapping:
+    """A list of (checkpoint name, Keras variable, transform), filled layer by layer.
+
+    Example:
+
+    ```python
+    mapping = Mapping()
+    mapping.conv("conv1", backbone.get_layer("conv1"))
+    mapping.norm("bn1", backbone.get_layer("bn1"))
+    mapping.place(state, model)
+    ```
+    """
+
+    def __init__(self):
+        self.entries = []
+        self.ignored = set()
+
+    def add(self, name, variable, transform=None):
+        """`name` may be `None` for a variable that the checkpoint's network does not have."""
+        self.entries.append((name, variable, transform or _unchanged))
+
+    def conv(self, name, layer):
+        """A convolution, PyTorch's `O I *kernel` to Keras' `*kernel I O`, and its bias if any."""
+        self.add(f"{name}.weight", layer.kernel, _conv_kernel)
+        if layer.use_bias:
+            self.add(f"{name}.bias", layer.bias)
+
+    def norm(self, name, layer):
+        """A batch normalisation's gain, offset and running statistics."""
+        self.add(f"{name}.weight", layer.gamma)
+        self.add(f"{name}.bias", layer.beta)
+        self.add(f"{name}.running_mean", layer.moving_mean)
+        self.add(f"{name}.running_var", layer.moving_variance)
+
+    def dense(self, name, layer):
+        """A linear layer, PyTorch's `O I` to Keras' `I O`."""
+        self.add(f"{name}.weight", layer.kernel, np.transpose)
+        self.add(f"{name}.bias", layer.bias)
+
+    def dense_as_conv(self, name, layer):
+        """A linear layer over a flattened `C T H W` map, as a convolution of that kernel."""
+        *kernel, _, _ = layer.kernel.shape
+
+        def unflatten(array):
+            if array.ndim != 2 or array.shape[1] % int(np.prod(kernel)):
+                return array
+            return _conv_kernel(array.reshape(array.shape[0], -1, *kernel))
+
+        self.add(f"{name}.weight", layer.kernel, unflatten)
+        self.add(f"{name}.bias", layer.bias)
+
+    def ignore(self, *names):
+        """Tensors that the checkpoint may hold and the model leaves out on purpose."""
+        self.ignored.update(names)
+
+    def place(self, state, model):
+        """Assigns every variable of `model`.
+
+        Raises:
+            ConvertError: names every tensor that is missing, misshapen or left over. Nothing has
+                been assigned then.
+        """
+        values, missing, misshapen = [], [], []
+        for name, variable, transform in self.entries:
+            if name is None:
+                values.append((variable, transform(np.zeros(variable.shape, "float32"))))
+            elif name not in state:
+                missing.append(name)
+            else:
+                array = transform(state[name])
+                if tuple(array.shape) != tuple(variable.shape):
+                    misshapen.append(
+                        f"{name} is {tuple(state[name].shape)}, which as {tuple(array.shape)} "
+                        f"does not fit {tuple(variable.shape)}"
+                    )
+                values.append((variable, array))
+        known = {name for name, _, _ in self.entries} | self.ignored
+        left_over = [
+            name for name in state if name not in known and not name.endswith("num_batches_tracked")
+        ]
+        covered = {id(variable) for _, variable, _ in self.entries}
+        uncovered = [
+            variable.path
+            for variable in model.weights
+            if id(variable) not in covered and "seed" not in variable.path
+        ]
+        problems = [
+            f"{title}: {'; '.join(names)}"
+            for title, names in (
+                ("missing", missing),
+                ("of another shape", misshapen),
+                ("without a place in the model", left_over),
+                ("model variables without a source", uncovered),
+            )
+            if names
+        ]
+        if problems:
+            raise ConvertError(
+                f"The checkpoint does not fit {type(model).__name__}. Tensors "
+                f"{'. '.join(problems)}."
+            )
+        for variable, array in values:
+            variable.assign(array)
+
+
+def shape_of(state, name, rank):
+    """The shape of a tensor whose size decides the architecture.
+
+    Raises:
+        ConvertError: it is missing or of another rank.
+    """
+    if name not in state:
+        raise ConvertError(f"The checkpoint lacks {name}, from which the architecture is read.")
+    shape = tuple(int(size) for size in state[name].shape)
+    if len(shape) != rank:
+        raise ConvertError(f"{name} has shape {shape}; expected {rank} axes.")
+    return shape
+
+
+def count_numbered(state, pattern):
+    """One more than the largest number that group 1 of `pattern` matches among the names."""
+    numbers = [int(match[1]) for name in state if (match := re.match(pattern, name))]
+    return max(numbers, default=-1) + 1
+
+
+def _unchanged(array):
+    return array
+
+
+def _conv_kernel(array):
+    return np.transpose(array, (*range(2, array.ndim), 1, 0)) if array.ndim > 2 else array

@@ -1,0 +1,108 @@
+"""mmaction2's R(2+1)D and C3D."""
+
+from keras_vssl.backbones.presets import ARCHITECTURES
+from keras_vssl.backbones.r3d import R2Plus1D, middle_width
+from keras_vssl.convert.c3d_caffe import build_sports1m
+from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.residual import (
+    map_residual,
+    read_midplanes,
+    read_stem_midplanes,
+    with_classifier,
+)
+
+LICENCE = "Apache 2.0 (mmaction2); the data the weights saw has its own terms"
+CITATION = (
+    "MMAction2 contributors, OpenMMLab's Next Generation Video Understanding Toolbox and "
+    "Benchmark, 2020, https://github.com/open-mmlab/mmaction2"
+)
+_HEAD = "cls_head.fc_cls"
+_C3D_STAGES = ("1a", "2a", "3a", "3b", "4a", "4b", "5a", "5b")
+
+
+class _Names:
+    """`layer2.0.conv1.conv.conv_s` and its kin."""
+
+    def conv(self, where):
+        return f"{self._part(where)}.conv"
+
+    def factored(self, where):
+        conv = self.conv(where)
+        return f"{conv}.conv_s", f"{conv}.bn_s", f"{conv}.conv_t"
+
+    def norm(self, where):
+        return f"{self._part(where)}.bn"
+
+    def _part(self, where):
+        if where == "stem":
+            return "conv1"
+        stage, block, part = where
+        inner = "downsample" if part == "shortcut" else f"conv{part}"
+        return f"layer{stage}.{block}.{inner}"
+
+
+def recognizes(state):
+    return any(
+        name.startswith(("conv1.conv.conv_s.", "conv1a.conv.", "layer1.0.conv1.conv.conv_s."))
+        for name in state
+    )
+
+
+def build(
+    state,
+    epsilon=1e-3,
+    inner_epsilon=1e-5,
+    stem_pool=True,
+    dense_shape=None,
+    backbone_only=False,
+    **backbone_options,
+):
+    """Builds the network that `state` belongs to.
+
+    Args:
+        state: dict of name to array.
+        epsilon: float, of the batch normalisations that the configuration file sets (R(2+1)D).
+        inner_epsilon: float, of those inside factored convolutions.
+        stem_pool: bool, the 1x3x3 max pooling after the stem (R(2+1)D).
+        dense_shape: 3 ints, the pooled map that C3D's fc6 spans. Default: from fc6, with T = 1.
+        backbone_only: bool, leave `cls_head.fc_cls` out.
+        **backbone_options: `clip`, `mean`, `std`, `dtype`.
+    """
+    if any(name.startswith("conv1a.") for name in state):
+        return build_sports1m(
+            state,
+            {stage: f"conv{stage}.conv" for stage in _C3D_STAGES},
+            head=_HEAD,
+            dense_shape=dense_shape,
+            backbone_only=backbone_only,
+            **backbone_options,
+        )
+    names = _Names()
+    blocks = [count_numbered(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
+    if min(blocks) < 1:
+        raise ConvertError(f"The four stages have {blocks} blocks; each needs at least one.")
+    width = shape_of(state, "conv1.conv.conv_t.weight", 5)[0]
+    config = ARCHITECTURES["r2plus1d_34_mmaction2"]["config"]
+    backbone = R2Plus1D(
+        **{
+            **config,
+            "blocks": blocks,
+            "width": width,
+            "midplanes": read_midplanes(state, names),
+            "stem_midplanes": read_stem_midplanes(state, "conv1.conv.conv_s", width),
+            "shortcut_taps": _shortcut_taps(state, names),
+            "stem_pool": stem_pool,
+            "epsilon": epsilon,
+            "inner_epsilon": inner_epsilon,
+            **backbone_options,
+        }
+    )
+    mapping = map_residual(backbone, names)
+    return with_classifier(state, backbone, mapping, _HEAD, backbone_only, dropout=0.5), mapping
+
+
+def _shortcut_taps(state, names):
+    spatial, _, temporal = names.factored((2, 0, "shortcut"))
+    found, channels_in = shape_of(state, f"{spatial}.weight", 5)[:2]
+    channels_out = shape_of(state, f"{temporal}.weight", 5)[0]
+    return 1 if found == middle_width(channels_in, channels_out, taps=1, size=1) else 3
