@@ -58,7 +58,9 @@ def atomic_folder(path):
     """
     path = os.path.abspath(os.fspath(path))
     if os.path.exists(path) and not os.path.isdir(path):
-        raise ValueError(f"Expected a folder name to write to, but {path} is a file; choose another.")
+        raise ValueError(
+            f"Expected a folder name to write to, but {path} is a file; choose another."
+        )
     if path in _UNFINISHED:
         yield path
         return

@@ -1,5 +1,6 @@
 """The contract that every method fulfils."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -155,9 +156,7 @@ class Task(keras_hub.models.Task):
                     f" the same place, received {type(x).__name__}; use a Keras callback instead."
                 )
             # Not keras_hub's fit, which would map the data through a preprocessor.
-            return keras.Model.fit(
-                self, x, y, epochs=epochs, batch_size=batch_size, **shared
-            )
+            return keras.Model.fit(self, x, y, epochs=epochs, batch_size=batch_size, **shared)
         from keras_vssl.tasks.training import fit_videos
 
         videos = self.prepare(x)
@@ -183,7 +182,8 @@ class Task(keras_hub.models.Task):
         return usable
 
     def _sequence(self, videos, batch_size, seed, workers):
-        from keras_vssl.data.pipeline import BatchSequence, Samples
+        from keras_vssl.data.pipeline import BatchSequence
+        from keras_vssl.data.samples import Samples
 
         usable, _ = videos.usable(self.sampler)
         if not len(usable):
@@ -239,9 +239,7 @@ class Task(keras_hub.models.Task):
         if preset in ARCHITECTURES:
             return cls(VideoBackbone.from_preset(preset, **options), **kwargs)
         folder = hub.resolve(preset)
-        backbone = VideoBackbone.from_preset(
-            folder, load_weights=load_weights, **options
-        )
+        backbone = VideoBackbone.from_preset(folder, load_weights=load_weights, **options)
         saved = _read_task(folder)
         if saved is None or saved["class_name"] != cls.__name__:
             return cls(backbone, **kwargs)
@@ -257,6 +255,24 @@ class Task(keras_hub.models.Task):
     def heads_match(cls, saved, changed):
         """Whether saved heads fit a task with these arguments changed."""
         return not changed
+
+    def save_task_weights(self, filepath):
+        """Writes the heads' weights alone: a preset holds no optimizer."""
+        with self._without_optimizer():
+            super().save_task_weights(filepath)
+
+    def load_task_weights(self, filepath):
+        """Reads the heads' weights."""
+        with self._without_optimizer():
+            super().load_task_weights(filepath)
+
+    @contextlib.contextmanager
+    def _without_optimizer(self):
+        optimizer, self.optimizer = self.optimizer, None
+        try:
+            yield
+        finally:
+            self.optimizer = optimizer
 
     def save_to_preset(self, preset_dir, max_shard_size=10):
         """Writes backbone, heads and `record` as a preset folder; complete or not at all."""

@@ -6,7 +6,8 @@ import keras
 
 from keras_vssl.callbacks.checkpoint import Checkpoint
 from keras_vssl.callbacks.throughput import Throughput
-from keras_vssl.data.pipeline import Batches, Prefetcher, Samples, stack
+from keras_vssl.data.pipeline import Prefetcher
+from keras_vssl.data.samples import Batches, Samples, stack
 
 
 def fit_videos(

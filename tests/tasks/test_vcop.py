@@ -80,9 +80,7 @@ def test_swapping_clips_swaps_features_and_nothing_else():
     clips = np.random.default_rng(0).integers(0, 256, (1, 3, 4, 16, 16, 3), dtype=np.uint8)
     tensor = keras.ops.convert_to_tensor
     features = keras.ops.convert_to_numpy(task.encode(tensor(clips), training=False))
-    swapped = keras.ops.convert_to_numpy(
-        task.encode(tensor(clips[:, [1, 0, 2]]), training=False)
-    )
+    swapped = keras.ops.convert_to_numpy(task.encode(tensor(clips[:, [1, 0, 2]]), training=False))
     assert np.allclose(features[:, [1, 0, 2]], swapped, atol=1e-5)
 
 

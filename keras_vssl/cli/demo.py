@@ -1,0 +1,109 @@
+"""Shows the whole path without any data: makes videos, pre-trains, evaluates, reports.
+
+The videos are a motion world: one shape moves, and only how it moves tells the classes apart, so
+single frames say nothing. VCOP pre-trains a small network on them without labels; it is then compared
+with random weights, training from scratch, and floors that learn nothing.
+"""
+
+import argparse
+import os
+import time
+
+from keras_vssl.cli import evaluate, inputs, options, pretrain
+from keras_vssl.run import RunFolder
+
+LEVELS = ("plain", "textured", "distractors")
+EXAMPLES = """\
+examples:
+  keras-vssl demo                       # about ten minutes on two cores
+  keras-vssl demo --quick               # about two
+  keras-vssl demo --minutes 30 --level plain,textured --out demo/
+"""
+# Videos, epochs, protocols; --minutes changes the epochs.
+FULL = {"videos": 600, "epochs": 60, "protocols": ["retrieval", "knn", "linear"]}
+QUICK = {"videos": 120, "epochs": 12, "protocols": ["retrieval", "knn", "linear"]}
+
+
+def configure(parser):
+    options.add_out(parser, default="demo")
+    parser.add_argument("--quick", action="store_true", help="few videos, short training")
+    parser.add_argument(
+        "--minutes", type=options.fraction, help="how long pre-training may take, about"
+    )
+    parser.add_argument(
+        "--level",
+        type=options.choices(LEVELS),
+        default=["plain"],
+        help="plain, textured, distractors, or some of them (default plain)",
+    )
+    parser.add_argument("--videos", type=options.positive, help="videos to make")
+    parser.add_argument("--epochs", type=options.positive, help="of pre-training")
+    options.add_runtime(parser)
+
+
+def run(args):
+    size = QUICK if args.quick else FULL
+    names = args.level
+    for level in names:
+        out = args.out if len(names) == 1 else os.path.join(args.out, level)
+        folder = RunFolder(out, overwrite=args.overwrite)
+        page = demo(args, level, folder, size)
+        print(page)
+
+
+def demo(args, level, folder, size):
+    """One level: world, training, evaluation; returns the report's path."""
+    count = args.videos or size["videos"]
+    began = time.perf_counter()
+    root = folder.file(os.path.join("world", level))
+    write_world(root, level, count, args)
+    videos = inputs.read_videos(root)
+    inputs.say(f"{len(videos)} videos of {len(videos.class_names)} motions in {root}")
+
+    settings = _pretraining(args, folder, root, args.epochs or size["epochs"])
+    from keras_vssl.data.samplers import ConsecutiveClips, Spatial
+
+    resize = pretrain.frame(settings)
+    sampler = ConsecutiveClips(
+        3, settings.frames, settings.gap, spatial=Spatial(resize, settings.size)
+    )
+    kept, skipped = inputs.usable(videos.train, sampler)
+    task = pretrain.pretrain(settings, kept, skipped, folder, len(videos.train), resize)
+    measured = argparse.Namespace(
+        protocol=size["protocols"], baselines=True, finetune_epochs=20, learning_rate=None,
+        views=10, k=10, batch_size=32, workers=args.workers, model=settings.backbone,
+    )  # fmt: skip
+    evaluation = evaluate.evaluate(
+        measured, task.backbone, videos, folder, "vcop", (args.seed,), settings.backbone
+    )
+    evaluate.remember(folder, evaluation.rows)
+    print(evaluation.table())
+    inputs.say(f"{(time.perf_counter() - began) / 60:.1f} minutes")
+    return folder.file("report.html")
+
+
+def write_world(root, level, count, args):
+    """Writes the videos, with a bar."""
+    from tqdm import tqdm
+
+    from keras_vssl.data import synthetic
+
+    with tqdm(total=count, desc="making videos", unit="video", leave=False, disable=None) as bar:
+        synthetic.write(
+            root,
+            level=level,
+            videos=count,
+            seed=args.seed,
+            workers=max(args.workers, 1),
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
+
+
+def _pretraining(args, folder, root, epochs):
+    """The arguments of `pretrain` for the world's videos of 40 frames, 64 x 64."""
+    return argparse.Namespace(
+        method="vcop", folder=root, out=folder.path, backbone="r3d_nano", backend=args.backend,
+        precision=args.precision, seed=args.seed, workers=args.workers, epochs=epochs,
+        batch_size=32, optimizer="adamw", learning_rate=1e-3, clips=3, frames=8, gap=2, stride=1,
+        size=48, resize=[56, 56], short="skip", knn=True, cache_gb=2.0, resume=False,
+    )  # fmt: skip
