@@ -3,6 +3,9 @@
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # One of these makes a CPU faster in bfloat16 than in float32; without them bfloat16 is emulated.
 BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
+# torch 2.13.0: F.conv3d(padding=1) in bfloat16 on a CPU gave non-finite weight gradients in about
+# 40 % of calls, where it reads memory that nothing was written to.
+TORCH_CPU = "PyTorch's 3-D convolutions in bfloat16 on a CPU can give NaN gradients"
 
 
 def cpu_flags(path="/proc/cpuinfo"):
@@ -39,15 +42,17 @@ def gpus():
     return [device for device in keras.distribution.list_devices() if not device.startswith("cpu")]
 
 
-def choose(precision="auto", flags=None, accelerators=None):
+def choose(precision="auto", flags=None, accelerators=None, backend=None):
     """The dtype policy for a wish, and the reason in a few words.
 
     Args:
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16". "auto" is
             "mixed_bfloat16" where there is a GPU or TPU or the CPU computes in bfloat16
-            (`amx_bf16`, `avx512_bf16`), else "float32".
+            (`amx_bf16`, `avx512_bf16`), else "float32"; and "float32"
+            for PyTorch on a CPU, see `TORCH_CPU`.
         flags: set of str, the CPU's flags; None reads them.
         accelerators: list of str; None asks the active backend.
+        backend: str; None asks Keras.
 
     Returns:
         `(policy, reason)`, two str.
@@ -61,12 +66,19 @@ def choose(precision="auto", flags=None, accelerators=None):
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected precision to be one of {PRECISIONS}, received {precision!r}.")
-    if precision != "auto":
-        return precision, "as asked"
     accelerators = gpus() if accelerators is None else accelerators
+    if backend is None:
+        import keras
+
+        backend = keras.config.backend()
+    risky = backend == "torch" and not accelerators
+    if precision != "auto":
+        return precision, f"as asked; {TORCH_CPU}" if risky and "16" in precision else "as asked"
     if accelerators:
         more = f" and {len(accelerators) - 1} more" if len(accelerators) > 1 else ""
         return "mixed_bfloat16", f"{accelerators[0]}{more} is there"
+    if risky:
+        return "float32", TORCH_CPU
     flags = cpu_flags() if flags is None else flags
     for flag in BFLOAT16_FLAGS:
         if flag in flags:

@@ -43,7 +43,7 @@ def run(args):
     inputs.check_preset(args.preset, architectures=True)
     if os.path.isdir(args.out):
         raise ValueError(f"Expected a file name for --out, but {args.out} is a folder.")
-    videos, unread = read(args.videos).probe(workers=args.workers or None).usable()
+    videos, unread = probed(read(args.videos), args.workers)
     for item in unread:
         inputs.say(f"left out: {item['path']}: {item['reason']}")
     if not len(videos):
@@ -62,7 +62,7 @@ def run(args):
         pooling=args.pooling,
         batch_size=args.batch_size,
         workers=max(args.workers, 1),
-        progress=True,
+        progress=inputs.on_terminal(),
         per_clip=args.per_clip,
         return_rows=True,
     )
@@ -78,6 +78,11 @@ def run(args):
     write_atomic(args.out, buffer.getvalue())
     shape = "x".join(map(str, vectors.shape))
     print(f"{args.out}: {shape} of {len(kept)} videos")
+
+
+def probed(videos, workers):
+    """(the videos that can be read, {"path", "reason"} of the others)."""
+    return videos.probe(workers=workers or None, progress=inputs.on_terminal()).usable()
 
 
 def read(sources):

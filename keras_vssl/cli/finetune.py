@@ -45,7 +45,7 @@ def run(args):
     if not {"train", "test"} <= set(videos.splits):
         videos = videos.split_by_group(test=0.3, seed=args.seed)
         inputs.say(f"no splits: {len(videos.test)} of {len(videos)} videos set apart for the test")
-    videos.probe(workers=args.workers or None)
+    videos.probe(workers=args.workers or None, progress=inputs.on_terminal())
     folder = RunFolder(args.out, resume=args.resume, overwrite=args.overwrite)
     value = _finetune(args, videos, folder)
     print(f"test top-1 {100 * value:.1f} %")
@@ -113,7 +113,7 @@ def _test(args, classifier, videos, folder):
 
     test, unread = videos.test.usable()
     test, _ = classifier.labelled(test)
-    scores, rows = classifier.predict(test, return_rows=True, progress=True)
+    scores, rows = classifier.predict(test, return_rows=True, progress=inputs.on_terminal())
     wanted, predicted = test.class_ids[rows], scores.argmax(axis=1)
     value = float((wanted == predicted).mean())
     names = np.array(videos.class_names, dtype=str)

@@ -9,6 +9,11 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
+def on_terminal():
+    """Whether progress bars make sense: in a log file they are noise."""
+    return sys.stderr.isatty()
+
+
 def read_videos(path):
     """The `Videos` of a folder, of a folder's splits.csv, or of a CSV.
 
@@ -41,9 +46,7 @@ def training_part(videos, split="auto"):
         raise ValueError("There is no split named train; use --split all.")
     if split == "all" or not has:
         return videos
-    part = videos.train
-    say(f"training on the {len(part)} of {len(videos)} videos of the split train (--split all)")
-    return part
+    return videos.train
 
 
 def usable(videos, sampler, geometry=None, workers=None):
@@ -61,7 +64,7 @@ def usable(videos, sampler, geometry=None, workers=None):
     Raises:
         ValueError: fewer than two usable videos, or more than half are too short.
     """
-    videos.probe(workers=workers or None)
+    videos.probe(workers=workers or None, progress=on_terminal())
     readable, unreadable = videos.usable()
     if len(readable) < 2:
         first = f"; the first: {unreadable[0]['path']}: {unreadable[0]['reason']}"

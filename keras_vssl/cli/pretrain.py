@@ -82,7 +82,8 @@ def run(args):
     from keras_vssl.data.samplers import ConsecutiveClips, Spatial
 
     inputs.check_preset(args.backbone, architectures=True)
-    videos = inputs.training_part(inputs.read_videos(args.folder), args.split)
+    everything = inputs.read_videos(args.folder)
+    videos = inputs.training_part(everything, args.split)
     resize = frame(args)
     if not 2 <= args.clips <= 6:
         raise ValueError(f"Expected --clips from 2 to 6, received {args.clips}.")
@@ -93,6 +94,10 @@ def run(args):
     advice = inputs.fitting(args.clips, args.frames, args.gap, args.stride)
     kept, skipped = inputs.usable(videos, sampler, advice, args.workers)
     folder = RunFolder(args.out, resume=args.resume, overwrite=args.overwrite)
+    if len(videos) < len(everything):
+        inputs.say(
+            f"the split train: {len(videos)} of {len(everything)} videos (--split all takes all)"
+        )
     pretrain(args, kept, skipped, folder, len(videos), resize)
     inputs.say(f"preset: {folder.preset}")
     print(folder.file("report.html"))

@@ -141,7 +141,7 @@ def _range(values, form):
     low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
     if low == high:
         return form.format(low)
-    return f"{form.format(low)} to {form.format(high)}, half of them up to {form.format(middle)}"
+    return f"{form.format(low)} to {form.format(high)} (median {form.format(middle)})"
 
 
 class _bar:

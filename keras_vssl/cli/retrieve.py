@@ -35,7 +35,7 @@ def run(args):
         raise ValueError(f"{args.query} can't be read: {bad[0]['reason']}")
     gallery = inputs.read_videos(args.folder)
     own = [os.path.realpath(path) == os.path.realpath(args.query) for path in gallery.paths]
-    gallery, unread = gallery[[not same for same in own]].probe().usable()
+    gallery, unread = embed.probed(gallery[[not same for same in own]], args.workers)
     if unread:
         inputs.say(f"{len(unread)} videos can't be read and are left out")
     if not len(gallery):
@@ -53,7 +53,7 @@ def run(args):
         "return_rows": True,
     }
     target, _ = backbone.embed(query, **options_)
-    vectors, rows = backbone.embed(gallery, progress=True, **options_)
+    vectors, rows = backbone.embed(gallery, progress=inputs.on_terminal(), **options_)
     gallery = gallery[rows]
     (found,), (values,) = neighbours(target, vectors, args.k)
     for rank, (row, value) in enumerate(zip(found, values, strict=True), 1):

@@ -102,9 +102,9 @@ def tf_dataset(
     sampler = samples.sampler
 
     def order():
-        epoch, step = place["epoch"], place["step"]
+        epoch, first = place["epoch"], place["step"]
         place.update(epoch=epoch + 1, step=0)
-        for step in range(step, batches.steps):
+        for step in range(first, batches.steps):
             for row in batches.rows(epoch, step):
                 yield np.int64(row), np.int64(epoch)
 

@@ -1,12 +1,14 @@
 """`keras-vssl probe`, `doctor` and precision: what is here, and what works."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
 from keras_vssl.cli import main
 from keras_vssl.precision import choose, cpu_flags
+from tests.clips import write_clip
 
 KEYS = {
     "path": str,
@@ -25,22 +27,11 @@ KEYS = {
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """One good video, one of zero bytes, one of noise, one cut off, and a text."""
-    import av
-
     folder = tmp_path_factory.mktemp("clips")
-    (folder / "a").mkdir()
-    good = folder / "a" / "good.mp4"
-    with av.open(str(good), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        rng = np.random.default_rng(0)
-        for _ in range(20):
-            frame = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
+    good = pathlib.Path(write_clip(f"{folder}/a/good.mp4", frames=20))
     (folder / "a" / "empty.mp4").write_bytes(b"")
     (folder / "a" / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(4000))
-    (folder / "a" / "cut.mp4").write_bytes(good.read_bytes()[:3000])
+    (folder / "a" / "cut.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
     (folder / "notes.txt").write_text("not a video")
     return folder
 
@@ -102,11 +93,12 @@ def test_doctor_reports_every_item_and_never_raises(monkeypatch):
 
 
 def test_precision_follows_the_hardware(tmp_path):
-    assert choose("auto", {"avx512_bf16"}, [])[0] == "mixed_bfloat16"
-    assert choose("auto", {"amx_bf16", "avx2"}, [])[0] == "mixed_bfloat16"
-    assert choose("auto", {"avx2", "avx512f"}, [])[0] == "float32"
-    assert choose("auto", set(), ["/physical_device:GPU:0"])[0] == "mixed_bfloat16"
-    assert choose("mixed_float16", set(), [])[0] == "mixed_float16"
+    assert choose("auto", {"avx512_bf16"}, [], "jax")[0] == "mixed_bfloat16"
+    assert choose("auto", {"amx_bf16", "avx2"}, [], "tensorflow")[0] == "mixed_bfloat16"
+    assert choose("auto", {"avx2", "avx512f"}, [], "jax")[0] == "float32"
+    assert choose("auto", set(), ["/physical_device:GPU:0"], "torch")[0] == "mixed_bfloat16"
+    assert choose("auto", {"avx512_bf16"}, [], "torch")[0] == "float32"
+    assert choose("mixed_float16", set(), [], "jax")[0] == "mixed_float16"
     with pytest.raises(ValueError, match="precision"):
         choose("half")
     info = tmp_path / "cpuinfo"

@@ -1,5 +1,6 @@
 """report: one page that says everything, from the run's files alone."""
 
+import pathlib
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ import pytest
 
 from keras_vssl import report
 from keras_vssl.report import charts, pictures, projection, tables
+from tests.clips import write_clip
 from tests.report import made_run
 
 
@@ -34,16 +36,7 @@ class Checker(HTMLParser):
 
 @pytest.fixture
 def clip(tmp_path):
-    av = pytest.importorskip("av")
-    path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for level in range(0, 120, 10):
-            frame = np.full((48, 64, 3), level, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+    return pathlib.Path(write_clip(f"{tmp_path}/clip.mp4", frames=12))
 
 
 @pytest.fixture

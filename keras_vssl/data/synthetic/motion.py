@@ -43,15 +43,15 @@ PHRASES = {
 }
 
 # Speeds are shares of a full round (frame width, turn, size range) per frame.
-_SPEED = 0.03
+_SPEED, _TURN, _GROWTH = 0.03, 0.05, 0.05
 # On top of its class's motion every shape sways: at first it drifts right and down, turns clockwise
 # and grows, by the middle it has stopped doing so, and at last it goes back at the same rate. The sway
 # is the same in all classes, so it names none, but it orders clips, and only for who sees which way
 # things go: how much they move is the same at both ends.
-_SWAY = 0.015
-_CIRCLE_RADIUS, _CIRCLE_PERIOD = 0.17, 30.0
-_HOP_HEIGHT, _HOP_PERIOD = 0.25, 12.0
-_SWING_WIDTH, _SWING_PERIOD = 0.16, 24.0
+_SWAY, _SWAY_TURN, _SWAY_GROWTH = 0.015, 0.03, 0.025
+_CIRCLE_RADIUS, _CIRCLE_PERIOD = 0.1, 11.0
+_HOP_HEIGHT, _HOP_PERIOD = 0.22, 10.0
+_SWING_WIDTH, _SWING_PERIOD = 0.1, 9.0
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,13 @@ def track(name, frames, rng):
     elif name == "move_right":
         x = way
     elif name == "rotate_clockwise":
-        angle = way
+        angle = _TURN * time
     elif name == "rotate_counterclockwise":
-        angle = -way
+        angle = -_TURN * time
     elif name == "grow":
-        size = 1.5 * way
+        size = _GROWTH * time
     elif name == "shrink":
-        size = -1.5 * way
+        size = -_GROWTH * time
     elif name in ("circle_clockwise", "circle_counterclockwise"):
         turn = 1.0 if name == "circle_clockwise" else -1.0
         around = 2 * np.pi * (phase + turn * time / _CIRCLE_PERIOD)
@@ -129,8 +129,11 @@ def track(name, frames, rng):
         x, y = sign_x * way, sign_y * way
     else:
         raise ValueError(f"Unknown motion class {name!r}: expected one of {', '.join(CLASSES)}.")
-    sway = _SWAY * t * (1 - done)
-    x, y, angle, size = (
-        first + sway + own for first, own in zip(start, (x, y, angle, size), strict=True)
+    there_and_back = t * (1 - done)
+    return Track(
+        start[0] + x + _SWAY * there_and_back,
+        start[1] + y + _SWAY * there_and_back,
+        start[2] + angle + _SWAY_TURN * there_and_back,
+        start[3] + size + _SWAY_GROWTH * there_and_back,
+        hits,
     )
-    return Track(x, y, angle, size, hits)
