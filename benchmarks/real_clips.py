@@ -18,11 +18,11 @@ MARKS = "<!-- real clips: begin -->", "<!-- real clips: end -->"
 BACKBONE = "r3d_nano"
 FRAMES, SIZE, RESIZE = 8, 48, (48, 64)
 SETS = {
-    "actions": {"stride": 1, "gap": 2, "epochs": 80},
-    "tennis": {"stride": 2, "gap": 2, "epochs": 160},
+    "actions": {"stride": 1, "gap": 2, "epochs": 30},
+    "tennis": {"stride": 2, "gap": 2, "epochs": 60},
 }
 RATE, BATCH = 1e-3, 32
-FINETUNE = {"epochs": 40, "batch_size": 16, "rate": 1e-2}
+FINETUNE = {"epochs": 15, "batch_size": 16, "rate": 1e-2}
 
 
 def run(name, data, seed, work):

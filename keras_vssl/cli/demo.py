@@ -19,8 +19,7 @@ examples:
   keras-vssl demo --quick --level plain # a look at it all
   keras-vssl demo --minutes 30 --level plain,textured --out demo/
 """
-# Videos, epochs of pre-training, protocols. The textured level gets a smaller budget: VCOP is at chance
-# there for longer than a demonstration lasts, and the report says so.
+# The levels with texture get a smaller budget: they are there to compare with, not to impress.
 PROTOCOLS = ["retrieval", "knn", "linear"]
 FULL = {
     "plain": {"videos": 1200, "epochs": 24},
@@ -50,18 +49,20 @@ def configure(parser):
 def run(args):
     sizes = QUICK if args.quick else FULL
     names = args.level
-    for level in names:
-        out = args.out if len(names) == 1 else os.path.join(args.out, level)
-        folder = RunFolder(out, overwrite=args.overwrite)
-        page = demo(args, level, folder, sizes[level])
-        print(page)
+    # Every folder is looked at before the first level spends its minutes.
+    folders = [RunFolder(args.out, overwrite=args.overwrite)]
+    if len(names) > 1:
+        top = folders[0]
+        folders = [RunFolder(top.file(level), overwrite=args.overwrite) for level in names]
+    for level, folder in zip(names, folders, strict=True):
+        print(demo(args, level, folder, sizes[level]))
 
 
 def demo(args, level, folder, size):
     """One level: world, training, evaluation; returns the report's path."""
     count = args.videos or size["videos"]
     began = time.perf_counter()
-    root = folder.file(os.path.join("world", level))
+    root = folder.file(os.path.join("world", f"{level}_{count}_seed{args.seed}"))
     write_world(root, level, count, args)
     videos = inputs.read_videos(root)
     videos.name = f"motion world, {level}"

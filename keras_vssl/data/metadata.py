@@ -87,7 +87,7 @@ class _Bar:
             return None
         from tqdm import tqdm
 
-        self.bar = tqdm(total=self.total, desc=self.text, unit="video", leave=False)
+        self.bar = tqdm(total=self.total, desc=self.text, unit="video", leave=False, disable=None)
         return lambda done, total: self.bar.update(done - self.bar.n)
 
     def __exit__(self, *error):

@@ -80,7 +80,7 @@ def lines(series, title, xlabel="epoch", chance=None, width=460, height=260):
     out.append(_text(right, bottom + 32, xlabel, anchor="end"))
     if chance is not None:
         out.append(_rule("chance", left, right, py(chance), f"chance {number(chance)}"))
-        out.append(_text(left + 4, py(chance) - 5, "chance", anchor="start"))
+        out.append(_text(right, py(chance) + 13, "chance", anchor="end"))
     for k, (name, values) in enumerate(series.items()):
         colour = COLOURS[k % len(COLOURS)]
         path = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in values)

@@ -6,7 +6,7 @@ from keras_vssl.report.charts import escape
 
 PROTOCOLS = {
     "retrieval": "Retrieval",
-    "knn": "k-NN",
+    "knn": "k\u2011NN",
     "linear": "Linear probe",
     "finetune": "Fine-tuned",
     "pretext": "Pretext",

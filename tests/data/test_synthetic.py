@@ -127,8 +127,9 @@ def mean_of_far(mass):
 def test_bounces_click_where_they_hit():
     track = motion.track("bounce", 40, np.random.default_rng(4))
     assert len(track.hits) >= 2
-    height = np.interp(track.hits, np.arange(40), track.y)
-    assert (height > track.y.max() - 0.1).all()  # down is more: a hit is at the lowest place
+    at = track.hits[(track.hits > 3) & (track.hits < 36)]
+    before, here, after = (np.interp(at + d, np.arange(40), track.y) for d in (-3, 0, 3))
+    assert (here > before + 0.05).all() and (here > after + 0.05).all()  # down is more
     _, audio, _ = synthetic.render("bounce", seed=4)
     assert audio.dtype == np.float32 and audio.shape == (25600,) and np.abs(audio).max() <= 1
 

@@ -7,6 +7,9 @@ displacement is uniform again, so at every frame time the single frame has the s
 every class: appearance cannot give a class away, by construction. What leaves on the right enters
 on the left, and a size that passes its largest value starts again from its smallest.
 
+All classes share one more displacement, which changes over the video (see `motion.py`) and gives time
+a direction: the order of clips is to be seen in every class, by which way things go.
+
 The sound is a hum made from the same state, plus a click where a bounce hits.
 """
 

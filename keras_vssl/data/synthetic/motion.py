@@ -4,25 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CLASSES = (
-    "move_up",
-    "move_down",
-    "move_left",
-    "move_right",
-    "rotate_clockwise",
-    "rotate_counterclockwise",
-    "circle_clockwise",
-    "circle_counterclockwise",
-    "grow",
-    "shrink",
-    "bounce",
-    "swing",
-    "accelerate",
-    "brake",
-    "fast",
-    "slow",
-)
-
+# What each class does, as captions say it. The first 12 are constant rates of the state, the cleanest.
 PHRASES = {
     "move_up": "moves up",
     "move_down": "moves down",
@@ -30,25 +12,46 @@ PHRASES = {
     "move_right": "moves right",
     "rotate_clockwise": "rotates clockwise",
     "rotate_counterclockwise": "rotates counter-clockwise",
-    "circle_clockwise": "circles clockwise",
-    "circle_counterclockwise": "circles counter-clockwise",
     "grow": "grows",
     "shrink": "shrinks",
-    "accelerate": "speeds up",
-    "brake": "slows down",
+    "move_up_left": "moves up and left",
+    "move_up_right": "moves up and right",
+    "move_down_left": "moves down and left",
+    "move_down_right": "moves down and right",
+    "circle_clockwise": "circles clockwise",
+    "circle_counterclockwise": "circles counter-clockwise",
     "bounce": "bounces along",
     "swing": "swings from side to side",
+    "accelerate": "speeds up",
+    "brake": "slows down",
     "fast": "moves fast",
     "slow": "moves slowly",
 }
+CLASSES = tuple(PHRASES)
 
-# Speeds are shares of a full round (frame width, turn, size range) per frame.
+# Rounds (frame width, turn, size range) per frame that a class moves the state by:
+# right, down, clockwise, larger.
 _SPEED, _TURN, _GROWTH = 0.03, 0.05, 0.05
-# On top of its class's motion every shape sways: at first it drifts right and down, turns clockwise
-# and grows, by the middle it has stopped doing so, and at last it goes back at the same rate. The sway
-# is the same in all classes, so it names none, but it orders clips, and only for who sees which way
-# things go: how much they move is the same at both ends.
-_SWAY, _SWAY_TURN, _SWAY_GROWTH = 0.015, 0.03, 0.025
+_RATES = {
+    "move_up": (0, -_SPEED, 0, 0),
+    "move_down": (0, _SPEED, 0, 0),
+    "move_left": (-_SPEED, 0, 0, 0),
+    "move_right": (_SPEED, 0, 0, 0),
+    "rotate_clockwise": (0, 0, _TURN, 0),
+    "rotate_counterclockwise": (0, 0, -_TURN, 0),
+    "grow": (0, 0, 0, _GROWTH),
+    "shrink": (0, 0, 0, -_GROWTH),
+    "move_up_left": (-_SPEED, -_SPEED, 0, 0),
+    "move_up_right": (_SPEED, -_SPEED, 0, 0),
+    "move_down_left": (-_SPEED, _SPEED, 0, 0),
+    "move_down_right": (_SPEED, _SPEED, 0, 0),
+}
+# On top of its class's motion every shape is carried along, the same in all classes, so that it names
+# none: to the right and clockwise in the first half of a video, at a rate that falls from these to
+# nothing, and down and larger in the second half, at a rate that rises from nothing to these. It tells
+# the order of clips, but only to who sees which way things go, in place, angle and size apart.
+_EARLY = (0.02, 0.0, 0.04, 0.0)
+_LATE = (0.0, 0.02, 0.0, 0.035)
 _CIRCLE_RADIUS, _CIRCLE_PERIOD = 0.1, 11.0
 _HOP_HEIGHT, _HOP_PERIOD = 0.22, 10.0
 _SWING_WIDTH, _SWING_PERIOD = 0.1, 9.0
@@ -92,29 +95,13 @@ def track(name, frames, rng):
     sign_x, sign_y = rng.choice((-1.0, 1.0), size=2)
     pace = rng.uniform(0.9, 1.1)
     t = np.arange(frames, dtype=np.float64)
-    gain = {"accelerate": 0.9, "brake": -0.9}.get(name, 0.0)
     done = t / max(frames - 1, 1)
+    gain = {"accelerate": 0.9, "brake": -0.9}.get(name, 0.0)
     time = pace * t * (1 + gain * (done - 1))
+    x, y, angle, size = np.outer(_RATES.get(name, (0, 0, 0, 0)), time)
     way = _SPEED * time
-    x, y, angle, size = (np.zeros(frames) for _ in range(4))
     hits = np.zeros(0)
-    if name == "move_up":
-        y = -way
-    elif name == "move_down":
-        y = way
-    elif name == "move_left":
-        x = -way
-    elif name == "move_right":
-        x = way
-    elif name == "rotate_clockwise":
-        angle = _TURN * time
-    elif name == "rotate_counterclockwise":
-        angle = -_TURN * time
-    elif name == "grow":
-        size = _GROWTH * time
-    elif name == "shrink":
-        size = -_GROWTH * time
-    elif name in ("circle_clockwise", "circle_counterclockwise"):
+    if name in ("circle_clockwise", "circle_counterclockwise"):
         turn = 1.0 if name == "circle_clockwise" else -1.0
         around = 2 * np.pi * (phase + turn * time / _CIRCLE_PERIOD)
         x, y = _CIRCLE_RADIUS * np.cos(around), _CIRCLE_RADIUS * np.sin(around)
@@ -127,13 +114,9 @@ def track(name, frames, rng):
     elif name in ("accelerate", "brake", "fast", "slow"):
         way = way * {"fast": 1.5, "slow": 0.4}.get(name, 1.0)
         x, y = sign_x * way, sign_y * way
-    else:
-        raise ValueError(f"Unknown motion class {name!r}: expected one of {', '.join(CLASSES)}.")
-    there_and_back = t * (1 - done)
-    return Track(
-        start[0] + x + _SWAY * there_and_back,
-        start[1] + y + _SWAY * there_and_back,
-        start[2] + angle + _SWAY_TURN * there_and_back,
-        start[3] + size + _SWAY_GROWTH * there_and_back,
-        hits,
-    )
+    half = frames / 2
+    early = np.minimum(t, half) * (1 - np.minimum(t, half) / frames)
+    late = np.maximum(t - half, 0) ** 2 / frames
+    carried = np.outer(_EARLY, early) + np.outer(_LATE, late)
+    x, y, angle, size = start[:, None] + np.stack([x, y, angle, size]) + carried
+    return Track(x, y, angle, size, hits)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_vssl.data.synthetic import motion, scene, sound
 from keras_vssl.files import write_atomic, write_json_atomic
 
-_VERSION = 2  # of the world: raise it when the same arguments give different videos
+_VERSION = 3  # of the world: raise it when the same arguments give different videos
 _GROUP = 4  # videos that share one appearance
 
 
@@ -78,7 +78,7 @@ def write(
         root: folder to write; created if absent.
         level: `"plain"`, `"textured"` or `"distractors"`, see `render`.
         videos: number of videos, at least one a class.
-        classes: how many of `CLASSES`, from the first (2 to 16), or a sequence of their names.
+        classes: how many of `CLASSES`, from the first (2 to 20), or a sequence of their names.
         frames: frames a video.
         size: side of the square frame in pixels, even, 16 or more.
         fps: frames a second.
