@@ -173,12 +173,25 @@ def _backend():
     }
 
 
+def cpu_flags(path="/proc/cpuinfo"):
+    """The CPU's feature flags as a set; empty where the system does not say."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name.strip() in ("flags", "Features"):
+                    return set(value.split())
+    except OSError:
+        pass
+    return set()
+
+
 def _precision():
     from keras_vssl import precision
 
-    flags = precision.cpu_flags()
+    flags = cpu_flags()
     known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "bf16")
-    policy, reason = precision.choose("auto", flags=flags)
+    policy, reason = precision.choose("auto")
     return {"cpu": [flag for flag in known if flag in flags], "auto": policy, "reason": reason}
 
 

@@ -1,24 +1,11 @@
 """Which number format to compute in on this machine."""
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-# One of these makes a CPU faster in bfloat16 than in float32; without them bfloat16 is emulated.
-BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16")
-# torch 2.13.0: F.conv3d(padding=1) in bfloat16 on a CPU gave non-finite weight gradients in about
-# 40 % of calls, where it reads memory that nothing was written to.
-TORCH_CPU = "PyTorch's 3-D convolutions in bfloat16 on a CPU can give NaN gradients"
-
-
-def cpu_flags(path="/proc/cpuinfo"):
-    """The CPU's feature flags as a set; empty where the system does not say."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                name, _, value = line.partition(":")
-                if name.strip() in ("flags", "Features"):
-                    return set(value.split())
-    except OSError:
-        pass
-    return set()
+# oneDNN's filter gradient of a 3-D convolution in bfloat16 reads memory that nothing was written to.
+# TensorFlow 2.21, 16x2x6x6x64 clips, 3x3x3x64 kernel, a CPU with avx512_bf16: 299 of 299 repeated calls
+# differed from the first, and R3D-10 of width 16 was NaN within 30 steps; torch 2.13: NaN in about 40 %
+# of calls. float32 repeats bit for bit.
+CPU_REASON = "in bfloat16 a CPU's 3-D convolutions can give wrong or NaN weight gradients"
 
 
 def gpus():
@@ -42,17 +29,13 @@ def gpus():
     return [device for device in keras.distribution.list_devices() if not device.startswith("cpu")]
 
 
-def choose(precision="auto", flags=None, accelerators=None, backend=None):
+def choose(precision="auto", accelerators=None):
     """The dtype policy for a wish, and the reason in a few words.
 
     Args:
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16". "auto" is
-            "mixed_bfloat16" where there is a GPU or TPU or the CPU computes in bfloat16
-            (`amx_bf16`, `avx512_bf16`), else "float32"; and "float32"
-            for PyTorch on a CPU, see `TORCH_CPU`.
-        flags: set of str, the CPU's flags; None reads them.
+            "mixed_bfloat16" where there is a GPU or TPU, else "float32", see `CPU_REASON`.
         accelerators: list of str; None asks the active backend.
-        backend: str; None asks Keras.
 
     Returns:
         `(policy, reason)`, two str.
@@ -67,20 +50,10 @@ def choose(precision="auto", flags=None, accelerators=None, backend=None):
     if precision not in PRECISIONS:
         raise ValueError(f"Expected precision to be one of {PRECISIONS}, received {precision!r}.")
     accelerators = gpus() if accelerators is None else accelerators
-    if backend is None:
-        import keras
-
-        backend = keras.config.backend()
-    risky = backend == "torch" and not accelerators
     if precision != "auto":
-        return precision, f"as asked; {TORCH_CPU}" if risky and "16" in precision else "as asked"
+        risky = "16" in precision and not accelerators
+        return precision, f"as asked; beware, {CPU_REASON}" if risky else "as asked"
     if accelerators:
         more = f" and {len(accelerators) - 1} more" if len(accelerators) > 1 else ""
         return "mixed_bfloat16", f"{accelerators[0]}{more} is there"
-    if risky:
-        return "float32", TORCH_CPU
-    flags = cpu_flags() if flags is None else flags
-    for flag in BFLOAT16_FLAGS:
-        if flag in flags:
-            return "mixed_bfloat16", f"the CPU has {flag}"
-    return "float32", "no GPU, and the CPU has no bfloat16 units"
+    return "float32", f"no GPU; {CPU_REASON}"

@@ -66,7 +66,7 @@ def add_runtime(parser, seed=True):
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto takes mixed_bfloat16 on a GPU and on a CPU with bfloat16 units, else float32",
+        help="auto takes mixed_bfloat16 on a GPU, float32 on a CPU",
     )
     if seed:
         group.add_argument("--seed", type=natural, default=0, help="fixes the run (default 0)")
