@@ -2,7 +2,12 @@
 
 import importlib
 
-_NAMES = {"Checkpoint": "checkpoint", "KNNCallback": "knn", "Throughput": "throughput"}
+_NAMES = {
+    "Checkpoint": "checkpoint",
+    "Finite": "finite",
+    "KNNCallback": "knn",
+    "Throughput": "throughput",
+}
 
 __all__ = [*_NAMES]
 

@@ -5,6 +5,7 @@ import os
 import keras
 
 from keras_vssl.callbacks.checkpoint import Checkpoint
+from keras_vssl.callbacks.finite import Finite
 from keras_vssl.callbacks.throughput import Throughput
 from keras_vssl.data.pipeline import Prefetcher
 from keras_vssl.data.samples import Batches, Samples, stack
@@ -45,7 +46,7 @@ def fit_videos(
         if first >= last:
             continue
         source = Prefetcher(samples, batches, first, begin, workers=workers)
-        callbacks = [Throughput(source, size, quiet=quiet)]
+        callbacks = [Finite(), Throughput(source, size, quiet=quiet)]
         if state:
             state.begin = begin
             callbacks.append(state)

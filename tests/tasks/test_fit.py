@@ -103,6 +103,18 @@ def test_checkpoints_of_another_run_and_damaged_ones_are_refused(folder, tmp_pat
         tiny().fit(videos, epochs=2, batch_size=4, out=out, resume=True, verbose=0)
 
 
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(folder, tmp_path):
+    videos = kv.data.Videos.from_folder(folder)
+    out = str(tmp_path / "run")
+    tiny().fit(videos, epochs=1, batch_size=4, out=out, verbose=0)
+    state = (tmp_path / "run" / "checkpoints" / "state.npz").read_bytes()
+    task = tiny()
+    task.head.classify.kernel.assign(np.full(task.head.classify.kernel.shape, np.nan))
+    with pytest.raises(ValueError, match="finite loss, but it is nan at step 1"):
+        task.fit(videos, epochs=1, batch_size=4, out=out, verbose=0)
+    assert (tmp_path / "run" / "checkpoints" / "state.npz").read_bytes() == state
+
+
 RUN = """
 import sys, keras, numpy as np, keras_vssl as kv
 from tests.tasks.test_fit import tiny
