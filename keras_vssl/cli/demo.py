@@ -22,9 +22,9 @@ examples:
 # The levels with texture get a smaller budget: they are there to compare with, not to impress.
 PROTOCOLS = ["retrieval", "knn", "linear"]
 FULL = {
-    "plain": {"videos": 1200, "epochs": 24},
-    "textured": {"videos": 600, "epochs": 12},
-    "distractors": {"videos": 600, "epochs": 12},
+    "plain": {"videos": 1200, "epochs": 18},
+    "textured": {"videos": 600, "epochs": 8},
+    "distractors": {"videos": 600, "epochs": 8},
 }
 QUICK = {level: {"videos": 120, "epochs": 4} for level in LEVELS}
 
