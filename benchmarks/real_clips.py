@@ -195,6 +195,7 @@ def main(argv=None):
         rows = sorted(unique.values(), key=lambda row: order.index(row["dataset"]))
         settings = {
             "backbone": BACKBONE,
+            "start": SHIPPED,
             "sets": SETS,
             "frames": FRAMES,
             "resize": RESIZE,
