@@ -64,12 +64,12 @@ class Checkpoint(keras.callbacks.Callback):
         self._loaded = arrays
         return meta["epoch"], meta["step"]
 
-    def build(self, model, x, y):
+    def build(self, model, x, y=None):
         """Creates the variables that the first step would, so that they can be restored.
 
         Args:
             model: the compiled task.
-            x, y: a batch of one.
+            x, y: a batch of one; no `y` for a task without targets.
         """
         if self._loaded is None:
             return

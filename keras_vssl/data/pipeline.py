@@ -90,8 +90,9 @@ def tf_dataset(
         first_epoch, first_step: int, where to begin.
 
     Returns:
-        Dataset of `({"clips": uint8 [B, V, T, H, W, 3], "index": int32 [B]}, target [B])`, or
-        of the inputs alone when the samples have no target.
+        Dataset of `({"clips": uint8 [B, V, T, H, W, 3], "index": int32 [B]}, target [B])` with
+        whatever else the sampler's `shapes` name, or of the inputs alone when the samples have
+        no target.
     """
     import tensorflow as tf
 
@@ -99,7 +100,7 @@ def tf_dataset(
     place = {"epoch": first_epoch, "step": first_step}
     probe = samples(0, first_epoch)[1]
     target = None if probe is None else np.asarray(probe)
-    sampler = samples.sampler
+    shapes = {**samples.sampler.shapes, "index": ((), "int32")}
 
     def order():
         epoch, first = place["epoch"], place["step"]
@@ -110,19 +111,20 @@ def tf_dataset(
 
     def read(row, epoch):
         data, y = samples(int(row), int(epoch))
-        out = [data["clips"], data["index"]]
+        out = [data[name] for name in shapes]
         return out if target is None else [*out, np.asarray(y, dtype=target.dtype)]
 
     def load(row, epoch):
-        kinds = [tf.uint8, tf.int32] + ([] if target is None else [tf.as_dtype(target.dtype)])
-        clips, index, *y = tf.numpy_function(read, [row, epoch], kinds)
-        clips.set_shape(sampler.shape)
-        index.set_shape(())
-        inputs = {"clips": clips, "index": index}
+        kinds = [tf.as_dtype(dtype) for _, dtype in shapes.values()]
+        kinds += [] if target is None else [tf.as_dtype(target.dtype)]
+        values = tf.numpy_function(read, [row, epoch], kinds)
+        inputs = dict(zip(shapes, values))
+        for name, (shape, _) in shapes.items():
+            inputs[name].set_shape(shape)
         if target is None:
             return inputs
-        y[0].set_shape(target.shape)
-        return inputs, y[0]
+        values[-1].set_shape(target.shape)
+        return inputs, values[-1]
 
     spec = tf.TensorSpec((), tf.int64)
     dataset = tf.data.Dataset.from_generator(order, output_signature=(spec, spec))
@@ -173,8 +175,7 @@ def _sequence_class():
             key = self._submit(step)
             if step + 1 < len(self):
                 self._submit(step + 1)
-            inputs, y = stack([future.result() for future in self._ahead.pop(key)])
-            return (inputs,) if y is None else (inputs, y)
+            return stack([future.result() for future in self._ahead.pop(key)])
 
         def on_epoch_end(self):
             if not self.fixed:

@@ -16,12 +16,14 @@ class View:
         box: (left, top, right, bottom) of the crop as fractions 0..1 of the upright frame.
         size: (height, width) in pixels of the result.
         flip: bool, mirror left and right after cropping.
+        source: "frames" (pixels) or "flow" (cached optical flow, `keras_vssl.data.flow`).
     """
 
     frames: np.ndarray
     box: tuple
     size: tuple
     flip: bool = False
+    source: str = "frames"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +37,20 @@ class AudioSpan:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What one sample consists of: its views, sound and target."""
+    """What one sample consists of.
+
+    Args:
+        views: tuple of `View` of equal length and size; the sample's "clips".
+        target: what is predicted (int, array), or None.
+        audio: tuple of `AudioSpan` of equal length and rate; the sample's "audio".
+        groups: dict of name to tuple of `View`: clips of another length, size or source than
+            `views`, each group under its own name.
+    """
 
     views: tuple
     target: object = None
     audio: tuple = ()
+    groups: dict = dataclasses.field(default_factory=dict)
 
 
 def plan_rng(seed, epoch, key):

@@ -287,37 +287,44 @@ def read_plan(path, plan, threads=1, timeout=20.0):
 
     Args:
         path: str, the video file.
-        plan: a `Plan`: views of equal length and size, spans of sound of equal length.
+        plan: a `Plan`. Views of a group are of equal length and size, spans of sound too.
         threads: int, decoding threads.
         timeout: float, seconds for opening the file and again for its frames.
 
     Returns:
-        Dict with "clips", uint8 `[V, T, h, w, 3]`, and, if the plan asks for sound, "audio",
-        float32 `[A, samples]`. Crops are resized bilinearly from the exact box (fractions of
-        a pixel count) and then mirrored.
+        Dict with "clips", uint8 `[V, T, h, w, 3]`, the plan's further groups of clips under their
+        names, and, if the plan asks for sound, "audio", float32 `[A, samples]`. Crops are resized
+        bilinearly from the exact box (fractions of a pixel count) and then mirrored. Groups of
+        another source than the file's own frames are left out.
 
     Raises:
         ReadError: as `VideoReader`.
     """
-    places = {}
-    for v, view in enumerate(plan.views):
-        for t, i in enumerate(view.frames):
-            places.setdefault(int(i), []).append((v, t))
-    result = {}
+    places, result = {}, {}
+    for name, views in clip_groups(plan).items():
+        shape = len(views), len(views[0].frames), *views[0].size, 3
+        clips = result[name] = np.empty(shape, dtype=np.uint8)
+        for v, view in enumerate(views):
+            for t, i in enumerate(view.frames):
+                places.setdefault(int(i), []).append((clips, view, v, t))
     with VideoReader(path, threads, timeout) as reader:
-        if plan.views:
-            shape = len(plan.views), len(plan.views[0].frames), *plan.views[0].size, 3
-            clips = result["clips"] = np.empty(shape, dtype=np.uint8)
+        if places:
 
             def use(i, frame):
-                for v, t in places[i]:
-                    clips[v, t] = crop(frame, plan.views[v])
+                for clips, view, v, t in places[i]:
+                    clips[v, t] = crop(frame, view)
 
             reader.visit(places, use)
         if plan.audio:
             spans = [reader.audio(a.start, a.duration, a.rate) for a in plan.audio]
             result["audio"] = np.stack(spans)
     return result
+
+
+def clip_groups(plan, source="frames"):
+    """The plan's groups of views from one source: dict of name to tuple, "clips" among them."""
+    groups = {"clips": plan.views, **plan.groups}
+    return {name: v for name, v in groups.items() if v and v[0].source == source}
 
 
 def crop(frame, view):

@@ -59,6 +59,14 @@ class Sampler:
         """Shape `(V, T, H, W, 3)` of the clips of one sample."""
         return (self.views, self.frames, *self.spatial.shape, 3)
 
+    @property
+    def shapes(self):
+        """What one sample holds: dict of name to (shape, dtype).
+
+        A sampler with sound or further groups of clips adds them.
+        """
+        return {"clips": (self.shape, "uint8")}
+
     def span(self, info):
         """Frames of the source that one plan extends over."""
         raise NotImplementedError

@@ -53,7 +53,8 @@ class Samples:
         """Reads one sample.
 
         Returns:
-            ({"clips": uint8 `[V, T, H, W, 3]`, "index": int32}, target).
+            ({"clips": uint8 `[V, T, H, W, 3]`, "index": int32, and what else the sampler's
+            `shapes` name}, target).
 
         Raises:
             ReadError: this row and all its replacements failed.
@@ -117,7 +118,7 @@ class FrameCache:
 
     def read(self, path, info, plan, timeout):
         """`read_plan` through the cache."""
-        from keras_vssl.data.reader import VideoReader, crop, read_plan
+        from keras_vssl.data.reader import VideoReader, clip_groups, crop, read_plan
 
         size = info.frames * info.height * info.width * 3
         with self.lock:
@@ -132,10 +133,12 @@ class FrameCache:
                 if path not in self.videos:
                     self.videos[path] = frames
                     self.used += sum(frame.nbytes for frame in frames)
-        clips = [
-            np.stack([crop(frames[i], view) for i in view.frames.tolist()]) for view in plan.views
-        ]
-        return {"clips": np.stack(clips)}
+        return {
+            name: np.stack(
+                [np.stack([crop(frames[i], v) for i in v.frames.tolist()]) for v in views]
+            )
+            for name, views in clip_groups(plan).items()
+        }
 
 
 class Batches:
@@ -170,8 +173,13 @@ class Batches:
 
 
 def stack(samples):
-    """A batch of samples: `({"clips": [B, V, T, H, W, 3], "index": [B]}, targets or None)`."""
+    """A batch of samples.
+
+    Returns:
+        `({"clips": [B, V, T, H, W, 3], "index": [B], ...}, targets)`, or `(inputs,)` alone where
+        the samples have no target.
+    """
     inputs = {name: np.stack([s[0][name] for s in samples]) for name in samples[0][0]}
     if samples[0][1] is None:
-        return inputs, None
+        return (inputs,)
     return inputs, np.stack([np.asarray(s[1]) for s in samples])
