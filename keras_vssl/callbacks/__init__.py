@@ -4,6 +4,7 @@ import importlib
 
 _NAMES = {
     "Checkpoint": "checkpoint",
+    "Collapse": "collapse",
     "Finite": "finite",
     "KNNCallback": "knn",
     "Throughput": "throughput",

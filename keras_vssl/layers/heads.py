@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_vssl.layers.normalization import BatchNormalization
+
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
 class OrderHead(keras.layers.Layer):
@@ -62,3 +64,123 @@ class OrderHead(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "hidden": self.hidden, "dropout": self.dropout}
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class Projector(keras.layers.Layer):
+    """The multi-layer perceptron between a backbone and a contrastive loss; also a predictor.
+
+    Dense layers of the given widths; after all but the last: batch normalisation (optional) and
+    the activation (Chen et al. ICML 2020, Sec. 2.1; a predictor is the same network, Grill et al.
+    NeurIPS 2020).
+
+    Args:
+        widths: ints, outputs of each dense layer; the last is the embedding's width.
+        batch_normalization: bool, after the hidden layers.
+        last_batch_normalization: bool, after the last layer too, without gain and offset (BYOL,
+            SimSiam projectors).
+        activation: of the hidden layers.
+        use_bias: bool, biases in all layers.
+        normalize: bool, unit L2 norm at the output.
+        momentum, epsilon: of batch normalisation.
+        kernel_initializer: Keras initializer of the dense layers.
+
+    Call arguments:
+        features: `[..., D]`.
+
+    Returns:
+        float32 embeddings `[..., widths[-1]]`.
+    """
+
+    def __init__(
+        self,
+        widths=(2048, 128),
+        batch_normalization=True,
+        last_batch_normalization=False,
+        activation="relu",
+        use_bias=True,
+        normalize=False,
+        momentum=0.9,
+        epsilon=1e-5,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.widths = tuple(int(w) for w in widths)
+        if not self.widths or min(self.widths) < 1:
+            raise ValueError(f"Expected one width or more, all above 0, received {widths}.")
+        self.batch_normalization = bool(batch_normalization)
+        self.last_batch_normalization = bool(last_batch_normalization)
+        self.activation = keras.activations.get(activation)
+        self.use_bias, self.normalize = bool(use_bias), bool(normalize)
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        count = len(self.widths)
+        self.dense, self.norms = [], []
+        for i, width in enumerate(self.widths):
+            self.dense.append(
+                keras.layers.Dense(
+                    width,
+                    use_bias=self.use_bias,
+                    kernel_initializer=keras.initializers.get(initializer),
+                    name=f"dense_{i}",
+                    # The embedding in float32: similarities lose digits in bfloat16.
+                    dtype="float32" if i == count - 1 else self.dtype_policy,
+                )
+            )
+            last = i == count - 1
+            if self.last_batch_normalization if last else self.batch_normalization:
+                self.norms.append(
+                    BatchNormalization(
+                        self.momentum,
+                        self.epsilon,
+                        center=not last,
+                        scale=not last,
+                        name=f"norm_{i}",
+                        dtype="float32" if last else self.dtype_policy,
+                    )
+                )
+            else:
+                self.norms.append(None)
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        for dense, norm in zip(self.dense, self.norms):
+            dense.build((None, width))
+            width = dense.units
+            if norm is not None:
+                norm.build((None, width))
+        self.built = True
+
+    def call(self, features, training=None):
+        width = features.shape[-1]
+        lead = ops.shape(features)[:-1]
+        x = ops.reshape(features, (-1, width))
+        for i, (dense, norm) in enumerate(zip(self.dense, self.norms)):
+            x = dense(x)
+            if norm is not None:
+                x = norm(x, training=training)
+            if i < len(self.dense) - 1:
+                x = self.activation(x)
+        x = ops.cast(x, "float32")
+        if self.normalize:
+            x = x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-12))
+        return ops.reshape(x, (*lead, self.widths[-1]))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.widths[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "widths": list(self.widths),
+            "batch_normalization": self.batch_normalization,
+            "last_batch_normalization": self.last_batch_normalization,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "normalize": self.normalize,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,87 @@
+"""Runs checks on every installed backend: here, and in one subprocess for each other one."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+ROOT = pathlib.Path(__file__).parents[1]
+INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+
+
+def run_on_other_backends(module, backends=None, env=None):
+    """`python -m module` under every other backend; fails with its output."""
+    for backend in backends or INSTALLED:
+        if backend == keras.config.backend():
+            continue
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "KERAS_BACKEND": backend,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONPATH": str(ROOT),
+                **(env or {}),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{backend}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def run(function, *arrays, jit=False):
+    """The outputs of a function of tensors as NumPy, traced into one program or not.
+
+    PyTorch has no trace: it runs eagerly either way.
+    """
+    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    backend = keras.config.backend()
+    if jit and backend == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(function)
+    elif jit and backend == "jax":
+        import jax
+
+        function = jax.jit(function)
+    return keras.tree.map_structure(to_numpy, function(*tensors))
+
+
+def value_and_grad(function, *arrays):
+    """The scalar value of a function and its gradients with respect to every array."""
+    backend = keras.config.backend()
+    tensors = [ops.convert_to_tensor(a) for a in arrays]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        gradients = tape.gradient(value, tensors, unconnected_gradients="zero")
+    elif backend == "jax":
+        import jax
+
+        value, gradients = jax.value_and_grad(function, argnums=tuple(range(len(tensors))))(
+            *tensors
+        )
+    else:
+        tensors = [t.detach().requires_grad_(True) for t in tensors]
+        value = function(*tensors)
+        value.backward()
+        gradients = [np.zeros(t.shape, "float32") if t.grad is None else t.grad for t in tensors]
+    return float(to_numpy(value)), [to_numpy(g) for g in gradients]
+
+
+def to_numpy(tensor):
+    """A tensor as NumPy; bfloat16 as float32."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    if "float" in keras.backend.standardize_dtype(tensor.dtype):
+        tensor = ops.cast(tensor, "float32")
+    return ops.convert_to_numpy(tensor)
