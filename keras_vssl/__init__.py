@@ -13,6 +13,7 @@ _MODULES = (
     "callbacks",
     "convert",
     "data",
+    "distribution",
     "downstream",
     "hub",
     "layers",

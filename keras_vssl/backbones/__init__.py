@@ -4,10 +4,12 @@ import importlib
 
 _MODULES = {
     "VideoBackbone": "backbone",
+    "AudioBackbone": "audio_backbone",
     "C3D": "c3d",
     "R3D": "r3d",
     "MC3": "r3d",
     "R2Plus1D": "r3d",
+    "SlowResNet": "slow",
     "AlexNetBN": "alexnet",
 }
 

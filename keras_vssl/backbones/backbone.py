@@ -88,6 +88,13 @@ class VideoBackbone(keras_hub.models.Backbone):
             )
         return clips
 
+    def standardize(self, clips):
+        """Pixels in [0, 1] as `(x - mean) / std`, what a method's augmentation hands over."""
+        if not any(self.mean) and set(self.std) == {1.0}:
+            return clips
+        mean = ops.cast(ops.convert_to_tensor(self.mean), clips.dtype)
+        return (clips - mean) / ops.cast(ops.convert_to_tensor(self.std), clips.dtype)
+
     def endpoint(self, name):
         """A model from the same input to an inner feature map, sharing this one's weights.
 

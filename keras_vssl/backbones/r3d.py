@@ -5,95 +5,14 @@ import functools
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.backbones.backbone import initializer_config
 from keras_vssl.backbones.presets import KAIMING_FAN_OUT
+from keras_vssl.backbones.residual import VideoResNet, check_choice, convolve
 from keras_vssl.layers.normalization import BatchNormalization
-from keras_vssl.layers.pooling import MaxPooling3D
-
-
-class _VideoResNet(VideoBackbone):
-    """What the three networks share: a stem, four stages of basic blocks.
-
-    `convs` holds one function for each stage; it maps
-    `(x, channels, kernel, stride, midplanes, name)` to the convolved tensor.
-    """
-
-    def __init__(
-        self,
-        stem,
-        convs,
-        shortcut,
-        temporal,
-        *,
-        blocks,
-        width,
-        stem_pool,
-        epsilon,
-        padding,
-        kernel_initializer,
-        clip_shape,
-        dtype,
-        block_midplanes=None,
-        **kwargs,
-    ):
-        _check("padding", padding, "symmetric", "same")
-        blocks = _four_counts(blocks)
-        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
-        inputs = keras.Input(tuple(clip_shape), name="clip")
-
-        x = stem(inputs)
-        endpoints = {"stem_conv": x}
-        x = norm(name="stem_bn")(x)
-        endpoints["stem"] = x = layers.ReLU(name="stem_relu", dtype=dtype)(x)
-        if stem_pool:
-            x = layers.ZeroPadding3D((0, 1, 1), name="stem_pool_pad", dtype=dtype)(x)
-            x = MaxPooling3D((1, 3, 3), (1, 2, 2), name="stem_pool", dtype=dtype)(x)
-            endpoints["stem_pool"] = x
-
-        for stage, count in enumerate(blocks):
-            channels = width * 2**stage
-            time_stride = 2 if temporal[stage] else 1
-            kernel = (3 if temporal[stage] else 1, 3, 3)
-            for index in range(count):
-                stride = (time_stride, 2, 2) if stage and not index else (1, 1, 1)
-                x = _block(
-                    x,
-                    channels,
-                    kernel,
-                    stride,
-                    conv=convs[stage],
-                    shortcut=shortcut,
-                    norm=norm,
-                    midplanes=block_midplanes and block_midplanes(x.shape[-1], channels),
-                    dtype=dtype,
-                    name=f"layer{stage + 1}_{index}",
-                )
-            endpoints[f"layer{stage + 1}"] = x
-
-        super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
-        self.blocks = blocks
-        self.width = int(width)
-        self.stem_pool = bool(stem_pool)
-        self.epsilon = float(epsilon)
-        self.padding = padding
-        self.kernel_initializer = kernel_initializer
-        self.clip_shape = tuple(clip_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "blocks": list(self.blocks),
-            "width": self.width,
-            "stem_pool": self.stem_pool,
-            "epsilon": self.epsilon,
-            "padding": self.padding,
-            "kernel_initializer": dict(self.kernel_initializer),
-            "clip_shape": list(self.clip_shape),
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
-class R3D(_VideoResNet):
+class R3D(VideoResNet):
     """A ResNet of basic blocks with full 3x3x3 convolutions.
 
     Time, height and width are halved together at the start of stages 2, 3 and 4; the stem halves
@@ -140,12 +59,20 @@ class R3D(_VideoResNet):
         **kwargs,
     ):
         initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        conv = functools.partial(_convolve, padding=padding, initializer=initializer, dtype=dtype)
+        conv = functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype)
+        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
         super().__init__(
             stem=lambda x: conv(x, width, (3, 7, 7), (1, 2, 2), name="stem"),
-            convs=(conv,) * 4,
-            shortcut=conv,
-            temporal=self._temporal,
+            block=functools.partial(
+                _block,
+                width=width,
+                temporal=self._temporal,
+                conv=conv,
+                shortcut=conv,
+                norm=norm,
+                dtype=dtype,
+            ),
+            norm=norm,
             blocks=blocks,
             width=width,
             stem_pool=stem_pool,
@@ -173,7 +100,7 @@ class MC3(R3D):
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
-class R2Plus1D(_VideoResNet):
+class R2Plus1D(VideoResNet):
     """A ResNet of basic blocks whose convolutions are factored into space, then time.
 
     A t x k x k convolution becomes a 1 x k x k convolution to M channels, batch normalisation,
@@ -231,9 +158,10 @@ class R2Plus1D(_VideoResNet):
         dtype=None,
         **kwargs,
     ):
-        _check("midplanes", midplanes, "block", "conv")
+        check_choice("midplanes", midplanes, "block", "conv")
         initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        plain = functools.partial(_convolve, padding=padding, initializer=initializer, dtype=dtype)
+        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
+        plain = functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype)
         factored = functools.partial(
             _convolve_factored,
             conv=plain,
@@ -257,10 +185,17 @@ class R2Plus1D(_VideoResNet):
 
         super().__init__(
             stem=stem,
-            convs=(factored,) * 4,
-            shortcut=shortcut,
-            temporal=(True,) * 4,
-            block_midplanes=middle_width if midplanes == "block" else None,
+            block=functools.partial(
+                _block,
+                width=width,
+                temporal=(True,) * 4,
+                conv=factored,
+                shortcut=shortcut,
+                norm=norm,
+                midplanes=middle_width if midplanes == "block" else None,
+                dtype=dtype,
+            ),
+            norm=norm,
             blocks=blocks,
             width=width,
             stem_pool=stem_pool,
@@ -294,9 +229,13 @@ def middle_width(channels_in, channels_out, taps=3, size=3):
     return (taps * area * channels_in * channels_out) // (area * channels_in + taps * channels_out)
 
 
-def _block(x, channels, kernel, stride, *, conv, shortcut, norm, midplanes, dtype, name):
+def _block(x, stage, index, *, width, temporal, conv, shortcut, norm, dtype, name, midplanes=None):
     """relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))."""
-    extra = {} if midplanes is None else {"midplanes": midplanes}
+    channels = width * 2**stage
+    kernel = (3 if temporal[stage] else 1, 3, 3)
+    is_first = stage > 0 and index == 0
+    stride = (2 if temporal[stage] else 1, 2, 2) if is_first else (1, 1, 1)
+    extra = {"midplanes": midplanes(x.shape[-1], channels)} if midplanes else {}
     y = conv(x, channels, kernel, stride, name=f"{name}_conv1", **extra)
     y = norm(name=f"{name}_bn1")(y)
     y = layers.ReLU(name=f"{name}_relu1", dtype=dtype)(y)
@@ -309,24 +248,6 @@ def _block(x, channels, kernel, stride, *, conv, shortcut, norm, midplanes, dtyp
     return layers.ReLU(name=f"{name}_relu2", dtype=dtype)(y)
 
 
-def _convolve(x, channels, kernel, stride, *, padding, initializer, dtype, name):
-    # With odd kernels and no stride, "same" is the symmetric padding, and cheaper than a copy.
-    mode = "valid" if padding == "symmetric" and stride != (1, 1, 1) else "same"
-    if mode == "valid" and kernel != (1, 1, 1):
-        around = tuple(k // 2 for k in kernel)
-        x = layers.ZeroPadding3D(around, name=f"{name}_pad", dtype=dtype)(x)
-    return layers.Conv3D(
-        channels,
-        kernel,
-        stride,
-        mode,
-        use_bias=False,
-        kernel_initializer=keras.initializers.get(initializer),
-        dtype=dtype,
-        name=name,
-    )(x)
-
-
 def _convolve_factored(x, channels, kernel, stride, midplanes=None, *, conv, norm, dtype, name):
     if midplanes is None:
         midplanes = middle_width(x.shape[-1], channels, taps=kernel[0], size=kernel[1])
@@ -334,17 +255,3 @@ def _convolve_factored(x, channels, kernel, stride, midplanes=None, *, conv, nor
     x = norm(name=f"{name}_spatial_bn")(x)
     x = layers.ReLU(name=f"{name}_spatial_relu", dtype=dtype)(x)
     return conv(x, channels, (kernel[0], 1, 1), (stride[0], 1, 1), name=f"{name}_temporal")
-
-
-def _four_counts(blocks):
-    blocks = tuple(int(count) for count in blocks)
-    if len(blocks) != 4 or min(blocks) < 1:
-        raise ValueError(
-            f"`blocks` takes the block counts of the four stages, each at least 1: got {blocks}."
-        )
-    return blocks
-
-
-def _check(name, value, *choices):
-    if value not in choices:
-        raise ValueError(f"`{name}` is {' or '.join(map(repr, choices))}, but received {value!r}.")

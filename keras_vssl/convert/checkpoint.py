@@ -1,7 +1,9 @@
 """Reads the tensors of a checkpoint file without running code from it."""
 
+import glob
 import os
 import pickle
+import re
 import warnings
 import zipfile
 
@@ -10,7 +12,7 @@ import numpy as np
 from keras_vssl.convert.mapping import ConvertError
 
 # Where training scripts nest the weights beside optimizer state and counters.
-_NESTS = ("state_dict", "model_state_dict", "model")
+_NESTS = ("state_dict", "model_state_dict", "model_state", "model")
 # What data-parallel wrappers and mmaction2 put before the names.
 _PREFIXES = ("module.", "backbone.")
 
@@ -21,18 +23,23 @@ def read_state_dict(path):
     PyTorch files are read with `weights_only=True`: a pickle that wants to run code is refused.
 
     Args:
-        path: str or path-like. `.npz`, `.safetensors`, or a file that `torch.save` wrote.
+        path: str or path-like. `.npz`, `.safetensors`, a file that `torch.save` wrote, or a
+            TensorFlow checkpoint: its prefix, its `.index` file or one of its `.data` files.
 
     Returns:
         dict of name to array. Nests (`state_dict`, `model`) are opened and the prefixes
-        `module.` and `backbone.` taken off.
+        `module.` and `backbone.` taken off. The state of optimizers is left out.
 
     Raises:
         ConvertError: the file is absent, damaged, unsafe, or holds no tensors.
     """
     path = os.fspath(path)
+    if prefix := _tensorflow_prefix(path):
+        return clean(_read_tensorflow(prefix), prefix)
     if not os.path.isfile(path):
         raise ConvertError(f"There is no checkpoint file {path}.")
+    if path.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+        raise ConvertError(f"{path} is an archive; unpack it and give a file that was in it.")
     extension = os.path.splitext(path)[1].lower()
     if extension == ".npz":
         content = _read_npz(path)
@@ -41,6 +48,14 @@ def read_state_dict(path):
     else:
         content = _read_torch(path)
     return clean(content, path)
+
+
+def files_of(path):
+    """The files that a checkpoint's path stands for: one, or those of a TensorFlow checkpoint."""
+    prefix = _tensorflow_prefix(os.fspath(path))
+    if prefix is None:
+        return [os.fspath(path)]
+    return [f"{prefix}.index", *sorted(glob.glob(f"{glob.escape(prefix)}.data-?????-of-?????"))]
 
 
 def clean(content, origin="The dictionary"):
@@ -111,6 +126,36 @@ def _read_torch(path):
         raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
     except Exception as error:
         raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+
+
+def _tensorflow_prefix(path):
+    """What the files of a TensorFlow checkpoint start with, or `None` if `path` is of none."""
+    prefix = re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", path)
+    return prefix if os.path.isfile(f"{prefix}.index") else None
+
+
+def _read_tensorflow(prefix):
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ConvertError(
+            f"Reading the TensorFlow checkpoint {prefix} needs TensorFlow: pip install tensorflow."
+        ) from error
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        types = reader.get_variable_to_dtype_map()
+        return {
+            # bfloat16 is no type of NumPy's own.
+            name: reader.get_tensor(name).astype("float32" if types[name].is_floating else "int64")
+            for name in sorted(types)
+            if (types[name].is_floating or types[name].is_integer)
+            and "/.OPTIMIZER_SLOT/" not in name
+        }
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise ConvertError(
+            f"{prefix} is no complete TensorFlow checkpoint, or is damaged; it needs its .index "
+            f"file and every .data file beside it."
+        ) from error
 
 
 def _as_array(value):

@@ -7,12 +7,20 @@ import importlib
 import inspect
 import os
 
-from keras_vssl.convert.checkpoint import clean, read_state_dict
+from keras_vssl.convert.checkpoint import clean, files_of, read_state_dict
 from keras_vssl.convert.mapping import ConvertError
 from keras_vssl.files import atomic_folder, write_json_atomic
 
 # In the order they are asked; each module has `recognizes`, `build`, `LICENCE` and `CITATION`.
-FORMATS = ("vcop", "torchvision_video", "mmaction2", "c3d_caffe")
+FORMATS = (
+    "vcop",
+    "torchvision_video",
+    "mmaction2",
+    "c3d_caffe",
+    "pyslowfast",
+    "pytorchvideo",
+    "cvrl_tf",
+)
 
 
 @dataclasses.dataclass
@@ -47,13 +55,14 @@ def convert(source, out=None, format=None, **options):
     shapes of the tensors. Every tensor must find its place and every variable its tensor.
 
     Args:
-        source: path of a `torch.save`, `.safetensors` or `.npz` file, or a dict of name to array
-            or tensor.
+        source: path of a `torch.save`, `.safetensors` or `.npz` file or of a TensorFlow checkpoint
+            (its prefix or its `.index` file), or a dict of name to array or tensor.
         out: path of the preset folder to write, or `None`.
         format: one of `FORMATS`, or `None` to recognise it.
         **options: what a checkpoint does not tell: `epsilon` (of batch normalisation),
-            `stem_pool`, `dense_shape` (C3D's fc6), `backbone_only=True` (leave classifiers out),
-            `clip`, `mean`, `std`, `dtype`, `licence`, `citation`.
+            `stem_pool`, `stem_stride` and `dilate_last` (Slow), `dense_shape` (C3D's fc6),
+            `backbone_only=True` (leave classifiers out), `clip`, `mean`, `std`, `dtype`,
+            `licence`, `citation`.
 
     Returns:
         A `Converted`.
@@ -74,7 +83,7 @@ def convert(source, out=None, format=None, **options):
         name, digest = None, None
     else:
         state = read_state_dict(source)
-        name, digest = os.path.basename(os.fspath(source)), _sha256(source)
+        name, digest = os.path.basename(os.fspath(source)), _sha256(files_of(source))
 
     module_name, module = _find(state, format)
     licence = options.pop("licence", module.LICENCE)
@@ -117,6 +126,10 @@ def _find(state, format):
     )
 
 
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

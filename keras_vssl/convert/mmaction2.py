@@ -1,4 +1,4 @@
-"""mmaction2's R(2+1)D and C3D."""
+"""mmaction2's R(2+1)D, SlowOnly and C3D."""
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import R2Plus1D, middle_width
@@ -10,6 +10,7 @@ from keras_vssl.convert.residual import (
     read_stem_midplanes,
     with_classifier,
 )
+from keras_vssl.convert.slow import build_slow
 
 LICENCE = "Apache 2.0 (mmaction2); the data the weights saw has its own terms"
 CITATION = (
@@ -17,11 +18,12 @@ CITATION = (
     "Benchmark, 2020, https://github.com/open-mmlab/mmaction2"
 )
 _HEAD = "cls_head.fc_cls"
+_IMAGENET = {key: ARCHITECTURES["r2plus1d_34_mmaction2"]["config"][key] for key in ("mean", "std")}
 _C3D_STAGES = ("1a", "2a", "3a", "3b", "4a", "4b", "5a", "5b")
 
 
 class _Names:
-    """`layer2.0.conv1.conv.conv_s` and its kin."""
+    """`layer2.0.conv1.conv`, its halves `layer2.0.conv1.conv.conv_s` and `conv_t`, and kin."""
 
     def conv(self, where):
         return f"{self._part(where)}.conv"
@@ -32,6 +34,9 @@ class _Names:
 
     def norm(self, where):
         return f"{self._part(where)}.bn"
+
+    def blocks(self, stage):
+        return rf"layer{stage}\.(\d+)\."
 
     def _part(self, where):
         if where == "stem":
@@ -45,14 +50,16 @@ def recognizes(state):
     return any(
         name.startswith(("conv1.conv.conv_s.", "conv1a.conv.", "layer1.0.conv1.conv.conv_s."))
         for name in state
-    )
+    ) or _is_slow(state)
 
 
 def build(
     state,
-    epsilon=1e-3,
+    epsilon=None,
     inner_epsilon=1e-5,
     stem_pool=True,
+    stem_stride=None,
+    dilate_last=False,
     dense_shape=None,
     backbone_only=False,
     **backbone_options,
@@ -61,9 +68,13 @@ def build(
 
     Args:
         state: dict of name to array.
-        epsilon: float, of the batch normalisations that the configuration file sets (R(2+1)D).
+        epsilon: float, of the batch normalisations that the configuration file sets. Default:
+            1e-3 for R(2+1)D, 1e-5 for SlowOnly.
         inner_epsilon: float, of those inside factored convolutions.
-        stem_pool: bool, the 1x3x3 max pooling after the stem (R(2+1)D).
+        stem_pool: bool, the 1x3x3 max pooling after the stem.
+        stem_stride: int, the stem's stride in time (SlowOnly). Default: 2 where it spans several
+            frames.
+        dilate_last: bool, the detection form (SlowOnly on AVA).
         dense_shape: 3 ints, the pooled map that C3D's fc6 spans. Default: from fc6, with T = 1.
         backbone_only: bool, leave `cls_head.fc_cls` out.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
@@ -78,7 +89,18 @@ def build(
             **backbone_options,
         )
     names = _Names()
-    blocks = [count_numbered(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
+    if _is_slow(state):
+        return build_slow(
+            state,
+            names,
+            head=_HEAD,
+            stem_stride=stem_stride,
+            dilate_last=dilate_last,
+            epsilon=1e-5 if epsilon is None else epsilon,
+            backbone_only=backbone_only,
+            **{"stem_pool": stem_pool, **_IMAGENET, **backbone_options},
+        )
+    blocks = [count_numbered(state, names.blocks(stage)) for stage in (1, 2, 3, 4)]
     if min(blocks) < 1:
         raise ConvertError(f"The four stages have {blocks} blocks; each needs at least one.")
     width = shape_of(state, "conv1.conv.conv_t.weight", 5)[0]
@@ -92,13 +114,22 @@ def build(
             "stem_midplanes": read_stem_midplanes(state, "conv1.conv.conv_s", width),
             "shortcut_taps": _shortcut_taps(state, names),
             "stem_pool": stem_pool,
-            "epsilon": epsilon,
+            "epsilon": 1e-3 if epsilon is None else epsilon,
             "inner_epsilon": inner_epsilon,
             **backbone_options,
         }
     )
     mapping = map_residual(backbone, names)
     return with_classifier(state, backbone, mapping, _HEAD, backbone_only, dropout=0.5), mapping
+
+
+def _is_slow(state):
+    """Whole convolutions over clips; mmaction2's 2-D ResNets have the same names."""
+    return (
+        "layer1.0.conv1.conv.weight" in state
+        and "conv1.conv.weight" in state
+        and state["conv1.conv.weight"].ndim == 5
+    )
 
 
 def _shortcut_taps(state, names):

@@ -5,14 +5,15 @@ from keras_vssl.convert.mapping import ConvertError, Mapping, shape_of
 
 
 def map_residual(backbone, names):
-    """Maps a `R3D`, `MC3` or `R2Plus1D`.
+    """Maps a `R3D`, `MC3`, `R2Plus1D` or `SlowResNet`.
 
     Args:
         backbone: the network, built.
         names: object with the source's spellings: `conv(where)`, `factored(where)` and
             `norm(where)`, where `where` is `"stem"` or `(stage, block, part)`, stage from 1,
-            block from 0, part `1`, `2` or `"shortcut"`. `factored` gives the names of the spatial
-            convolution, its normalisation and the temporal convolution.
+            block from 0, part `1`, `2`, `3` (bottlenecks) or `"shortcut"`. `factored`, which only
+            `R2Plus1D` asks, gives the names of the spatial convolution, its normalisation and the
+            temporal convolution.
 
     Returns:
         A `Mapping` that covers the backbone.
@@ -34,7 +35,7 @@ def map_residual(backbone, names):
     for stage, count in enumerate(backbone.blocks, start=1):
         for block in range(count):
             layer = f"layer{stage}_{block}"
-            for part in (1, 2):
+            for part in (1, 2, 3) if f"{layer}_bn3" in layers else (1, 2):
                 convolution((stage, block, part), f"{layer}_conv{part}")
                 mapping.norm(
                     names.norm((stage, block, part)), backbone.get_layer(f"{layer}_bn{part}")

@@ -1,4 +1,6 @@
-"""Sound as arrays: mono mixing and placing decoded pieces on a time line."""
+"""Sound as arrays: mono mixing, another rate, and placing decoded pieces on a time line."""
+
+import math
 
 import numpy as np
 
@@ -23,6 +25,46 @@ def to_mono(samples, channels, planar):
     else:
         scaled = samples.astype(np.float32)
     return scaled.mean(axis=0)
+
+
+def resample(samples, rate, new_rate, zeros=6, rolloff=0.99):
+    """Sound at another rate, by a windowed sinc (torchaudio's `sinc_interp_hann`).
+
+    For arrays whose values must equal torchaudio's; sound from files is resampled while it is
+    read.
+
+    Args:
+        samples: float `[..., n]`.
+        rate, new_rate: int, Hz.
+        zeros: int, zero crossings of the sinc on each side of the window.
+        rolloff: float in (0, 1], the cut-off as a share of the lower Nyquist frequency.
+
+    Returns:
+        float32 `[..., ceil(n * new_rate / rate)]`.
+
+    Raises:
+        ValueError: a rate is not a positive whole number.
+    """
+    if int(rate) != rate or int(new_rate) != new_rate or min(rate, new_rate) < 1:
+        raise ValueError(f"Expected whole rates in Hz, received {rate} and {new_rate}.")
+    samples = np.asarray(samples, dtype="float32")
+    divisor = math.gcd(int(rate), int(new_rate))
+    old, new = int(rate) // divisor, int(new_rate) // divisor
+    if old == new:
+        return samples
+    cutoff = min(old, new) * rolloff
+    reach = math.ceil(zeros * old / cutoff)
+    # Output k lies at k * old / new; its place between two inputs repeats after `new` outputs.
+    whole, part = np.divmod(np.arange(new) * old, new)
+    taps = np.arange(-reach, reach + 2)
+    time = np.clip((taps / old - part[:, None] / (new * old)) * cutoff, -zeros, zeros)
+    kernels = np.sinc(time) * np.cos(time * np.pi / zeros / 2) ** 2 * (cutoff / old)
+    count = math.ceil(samples.shape[-1] * new / old)
+    turns, phase = np.divmod(np.arange(count), new)
+    centres = turns * old + whole[phase] + reach
+    padded = np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(reach, reach + 2)])
+    around = padded[..., centres[:, None] + taps]
+    return np.einsum("...kt,kt->...k", around, kernels[phase]).astype("float32")
 
 
 class Timeline:

@@ -4,12 +4,14 @@ import importlib
 
 # Where each method lives; importing the package imports none of them.
 _NAMES = {
+    "CVRL": "keras_vssl.tasks.contrastive.cvrl",
+    "JointEmbedding": "keras_vssl.tasks.joint_embedding",
     "Recipe": "keras_vssl.tasks.task",
     "Task": "keras_vssl.tasks.task",
     "VCOP": "keras_vssl.tasks.pretext.vcop",
 }
 # The command line's names of the methods that can be pre-trained.
-METHODS = {"vcop": "VCOP"}
+METHODS = {"cvrl": "CVRL", "vcop": "VCOP"}
 
 __all__ = ["METHODS", *_NAMES]
 

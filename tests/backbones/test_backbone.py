@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_vssl.backbones import C3D, R3D, AlexNetBN, R2Plus1D, VideoBackbone
-from keras_vssl.backbones.presets import ARCHITECTURES
+from keras_vssl.backbones import C3D, R3D, AlexNetBN, R2Plus1D, SlowResNet, VideoBackbone
 
 SMALL = {
     "c3d": lambda **kw: C3D(width=4, **kw),
@@ -19,6 +18,10 @@ SMALL = {
     "r2plus1d": lambda **kw: R2Plus1D(width=4, blocks=(1, 1, 1, 1), **kw),
     "r2plus1d_mmaction2": lambda **kw: VideoBackbone.from_preset(
         "r2plus1d_34_mmaction2", width=4, blocks=(1, 1, 1, 1), **kw
+    ),
+    "slow": lambda **kw: SlowResNet(width=4, blocks=(1, 1, 1, 1), **kw),
+    "slow_cvrl": lambda **kw: VideoBackbone.from_preset(
+        "slow_r50_cvrl", width=4, blocks=(1, 2, 1, 1), dilate_last=True, **kw
     ),
     "alexnet": lambda **kw: AlexNetBN(width=4, **kw),
 }
@@ -110,10 +113,19 @@ def test_kaiming_fan_out_is_the_default_of_residual_networks():
     np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (27 * 256)), rtol=0.02)
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name.endswith("_nano")])
+NANO = {
+    "c3d_nano": (1, 3, 3, 128),
+    "r3d_nano": (1, 3, 3, 128),
+    "r2plus1d_nano": (1, 3, 3, 128),
+    "slow_nano": (8, 2, 2, 512),
+    "slow_nano_dense": (4, 2, 2, 512),
+}
+
+
+@pytest.mark.parametrize("name", NANO)
 def test_nano_presets_fit_their_clip(name):
     backbone = VideoBackbone.from_preset(name)
     clip = backbone.clip
     x = np.zeros((1, clip["frames"], clip["size"], clip["size"], 3), "uint8")
-    assert backbone(x).shape == (1, 1, 3, 3, 128)
+    assert backbone(x).shape == (1, *NANO[name])
     assert backbone.count_params() < 2e6

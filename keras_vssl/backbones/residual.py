@@ -1,0 +1,118 @@
+"""What residual networks over space and time share: a stem, four stages of blocks."""
+
+import keras
+from keras import layers
+
+from keras_vssl.backbones.backbone import VideoBackbone
+from keras_vssl.layers.convolution import Conv3D
+from keras_vssl.layers.pooling import MaxPooling3D
+
+
+class VideoResNet(VideoBackbone):
+    """A stem, a max pooling if wanted, and four stages of residual blocks.
+
+    Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
+    `layer1`, `layer2`, `layer3`, `layer4`.
+
+    Args:
+        stem: function of the clip, the convolved tensor.
+        block: function `(x, stage, index, name)`, the output of block `index` of `stage`, both
+            from 0.
+        norm: function of `name` that makes a normalisation layer.
+        blocks, width, stem_pool, epsilon, padding, kernel_initializer, clip_shape: see `R3D`.
+        dtype, **kwargs: see `VideoBackbone`.
+    """
+
+    def __init__(
+        self,
+        stem,
+        block,
+        norm,
+        *,
+        blocks,
+        width,
+        stem_pool,
+        epsilon,
+        padding,
+        kernel_initializer,
+        clip_shape,
+        dtype,
+        **kwargs,
+    ):
+        check_choice("padding", padding, "symmetric", "same")
+        blocks = _four_counts(blocks)
+        inputs = keras.Input(tuple(clip_shape), name="clip")
+        x = stem(inputs)
+        endpoints = {"stem_conv": x}
+        x = norm(name="stem_bn")(x)
+        endpoints["stem"] = x = layers.ReLU(name="stem_relu", dtype=dtype)(x)
+        if stem_pool:
+            endpoints["stem_pool"] = x = _pool(x, padding, dtype)
+        for stage, count in enumerate(blocks):
+            for index in range(count):
+                x = block(x, stage, index, name=f"layer{stage + 1}_{index}")
+            endpoints[f"layer{stage + 1}"] = x
+
+        super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
+        self.blocks = blocks
+        self.width = int(width)
+        self.stem_pool = bool(stem_pool)
+        self.epsilon = float(epsilon)
+        self.padding = padding
+        self.kernel_initializer = kernel_initializer
+        self.clip_shape = tuple(clip_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "blocks": list(self.blocks),
+            "width": self.width,
+            "stem_pool": self.stem_pool,
+            "epsilon": self.epsilon,
+            "padding": self.padding,
+            "kernel_initializer": dict(self.kernel_initializer),
+            "clip_shape": list(self.clip_shape),
+        }
+
+
+def convolve(x, channels, kernel, stride, *, padding, initializer, dtype, name, dilation=(1, 1, 1)):
+    """A convolution without bias; strided ones pad as `padding` says."""
+    # With odd kernels and no stride, "same" is the symmetric padding, and cheaper than a copy.
+    mode = "valid" if padding == "symmetric" and stride != (1, 1, 1) else "same"
+    if mode == "valid" and kernel != (1, 1, 1):
+        around = tuple(k // 2 for k in kernel)
+        x = layers.ZeroPadding3D(around, name=f"{name}_pad", dtype=dtype)(x)
+    return Conv3D(
+        channels,
+        kernel,
+        stride,
+        mode,
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer=keras.initializers.get(initializer),
+        dtype=dtype,
+        name=name,
+    )(x)
+
+
+def check_choice(name, value, *choices):
+    """Raises a `ValueError` that names the argument unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` is {' or '.join(map(repr, choices))}, but received {value!r}.")
+
+
+def _pool(x, padding, dtype):
+    if padding == "symmetric":
+        # Zeros, for what comes out of a ReLU, are as good as the minus infinity of the papers.
+        x = layers.ZeroPadding3D((0, 1, 1), name="stem_pool_pad", dtype=dtype)(x)
+    mode = "valid" if padding == "symmetric" else "same"
+    return MaxPooling3D((1, 3, 3), (1, 2, 2), mode, name="stem_pool", dtype=dtype)(x)
+
+
+def _four_counts(blocks):
+    blocks = tuple(int(count) for count in blocks)
+    if len(blocks) != 4 or min(blocks) < 1:
+        raise ValueError(
+            f"`blocks` takes the block counts of the four stages, each at least 1: got {blocks}."
+        )
+    return blocks

@@ -1,0 +1,86 @@
+"""What the sources of Slow networks share: the architecture from the tensors' shapes."""
+
+from keras_vssl.backbones.presets import ARCHITECTURES
+from keras_vssl.backbones.slow import SlowResNet
+from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.residual import map_residual, with_classifier
+
+
+def build_slow(
+    state,
+    names,
+    head,
+    stem_stride=None,
+    dilate_last=False,
+    epsilon=1e-5,
+    backbone_only=False,
+    **backbone_options,
+):
+    """Builds a `SlowResNet` from PyTorch's tensors.
+
+    Args:
+        state: dict of name to array.
+        names: object with the source's spellings: `conv(where)` and `norm(where)` as in
+            `map_residual`, and `blocks(stage)`, a pattern whose group 1 is a block's number.
+        head: str, the name of the linear layer.
+        stem_stride: int, the stem's stride in time, which no tensor tells. Default: 2 where the
+            stem spans several frames (the dense form), 1 where it spans one.
+        dilate_last: bool, the last stage has dilation 2 and no stride, which no tensor tells.
+        epsilon: float, of batch normalisation.
+        backbone_only: bool, leave the linear layer out.
+        **backbone_options: further arguments of `SlowResNet`; they win over what is read.
+
+    Returns:
+        The model, and the mapping of its variables.
+
+    Raises:
+        ConvertError: the blocks are no bottlenecks, a stage is missing, or a stage mixes kernels.
+    """
+    counts = [count_numbered(state, names.blocks(stage)) for stage in (1, 2, 3, 4)]
+    if min(counts) < 1:
+        raise ConvertError(f"The four stages have {counts} blocks; each needs at least one.")
+    if f"{names.conv((1, 0, 3))}.weight" not in state:
+        raise ConvertError(
+            "The checkpoint has blocks of two convolutions (18 or 34 layers); only bottleneck "
+            "blocks (50, 101, 152 layers, or other counts) can be converted."
+        )
+    width, _, stem_kernel, *_ = shape_of(state, f"{names.conv('stem')}.weight", 5)
+    taps = read_temporal_kernels(
+        [
+            [
+                shape_of(state, f"{names.conv((stage, block, 1))}.weight", 5)[2]
+                for block in range(count)
+            ]
+            for stage, count in enumerate(counts, start=1)
+        ]
+    )
+    preset = "slow_r50_dense" if stem_kernel > 1 else "slow_r50"
+    backbone = SlowResNet(
+        **{
+            **ARCHITECTURES[preset]["config"],
+            "blocks": counts,
+            "width": width,
+            "stem_kernel": stem_kernel,
+            "stem_stride": stem_stride or (2 if stem_kernel > 1 else 1),
+            "temporal_kernels": taps,
+            "dilate_last": dilate_last,
+            "epsilon": epsilon,
+            **backbone_options,
+        }
+    )
+    mapping = map_residual(backbone, names)
+    return with_classifier(state, backbone, mapping, head, backbone_only, dropout=0.5), mapping
+
+
+def read_temporal_kernels(stages):
+    """One temporal kernel for each stage, from those of its blocks.
+
+    Raises:
+        ConvertError: the blocks of a stage differ, as they do in I3D.
+    """
+    if any(len(set(stage)) > 1 for stage in stages):
+        raise ConvertError(
+            f"The blocks have temporal kernels {stages}; a Slow network has one kernel a stage. "
+            f"Alternating ones are an I3D, which can't be converted."
+        )
+    return [stage[0] for stage in stages]
