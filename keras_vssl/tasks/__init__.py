@@ -11,7 +11,7 @@ _NAMES = {
     "VCOP": "keras_vssl.tasks.pretext.vcop",
 }
 # The command line's names of the methods that can be pre-trained.
-METHODS = {"cvrl": "CVRL", "vcop": "VCOP"}
+METHODS = {"vcop": "VCOP"}
 
 __all__ = ["METHODS", *_NAMES]
 

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 import keras_vssl as kv
 from keras_vssl.data.frame_index import VideoInfo
@@ -73,26 +72,32 @@ def test_the_dense_stem_halves_time_once():
     assert {shape[1] for shape in shapes} == {8}, dict(zip(steps, shapes))
 
 
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory):
-    """A motion world, and another one whose videos all stand still in the same look."""
-    folder = tmp_path_factory.mktemp("world")
-    return kv.data.synthetic.write(folder / "plain", videos=240, classes=12, frames=32, size=48)
+def test_it_learns_to_tell_videos_apart(tmp_path):
+    """Held-out first clips find their second clip far more often than before training.
 
-
-def test_it_learns_to_tell_videos_apart(worlds):
-    """Held-out first clips find their second clip among 32 far more often than before training."""
-    videos = kv.data.Videos.from_folder(worlds)
+    Videos come in groups of one look; one of each group takes part, so chance is 1 in 15.
+    Measured: 0.27 before, 0.80 after. Colour jitter of the paper's strength hides most of what tells
+    plain videos apart, and takes longer than a test may.
+    """
+    folder = kv.data.synthetic.write(tmp_path / "plain", videos=240, frames=32, size=48)
+    videos = kv.data.Videos.from_folder(folder)
     keras.utils.set_random_seed(0)
     backbone = kv.backbones.R3D.from_preset("r3d_nano")
-    task = kv.tasks.CVRL(backbone, widths=(64, 32), frames=8, stride=1, size=32)
+    options = {"frames": 8, "stride": 1, "size": 32, "asymmetric": False, "strength": 0.1}
+    task = kv.tasks.CVRL(backbone, widths=(64, 32), **options)
     task.compile(keras.optimizers.Adam(2e-3))
 
+    samples = kv.data.Samples(videos.test, task.sampler, seed=1)
+    _, rows = np.unique(videos.test.groups.astype(str), return_index=True)
+    clips = np.stack([samples(row)[0]["clips"] for row in rows])
+
     def accuracy():
-        results = task.evaluate(videos.test, batch_size=32, return_dict=True, verbose=0)
-        return results["contrast_accuracy"]
+        # With the batch's statistics: at the head's momentum of 0.997 the running ones are new.
+        first, second = np.moveaxis(keras.ops.convert_to_numpy(task(clips, training=True)), 1, 0)
+        first, second = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (first, second))
+        return np.mean((first @ second.T).argmax(axis=1) == np.arange(len(rows)))
 
     before = accuracy()
-    task.fit(videos.train, epochs=10, batch_size=32, cache_bytes=2**30, verbose=0)
+    task.fit(videos.train, epochs=15, batch_size=32, cache_bytes=2**30, verbose=0)
     after = accuracy()
-    assert after > before + 0.2 and after > 0.4, (before, after)
+    assert after > before + 0.3 and after > 0.5, (before, after)

@@ -103,6 +103,8 @@ class CVRL(JointEmbedding):
         area: (least, most) share of the frame that a crop covers.
         asymmetric: bool, the release's augmentation (view 1 always blurred; view 2 blurred at 0.1
             and solarised at 0.2); False is the paper's (blur 0.5 for both).
+        strength: float, of the colour jitter; 1 is the paper's. Small sets and small networks
+            learn sooner with less.
         weight_decay: float, `weight_decay * sum(kernel^2) / 2` is added to the loss.
 
     `contrast_accuracy`, logged, is the share of first clips whose nearest second clip of the batch
@@ -139,6 +141,7 @@ class CVRL(JointEmbedding):
         power=1.0,
         area=(0.3, 1.0),
         asymmetric=True,
+        strength=1.0,
         weight_decay=1e-6,
         **kwargs,
     ):
@@ -146,9 +149,9 @@ class CVRL(JointEmbedding):
         sampler = NearbyClips(frames, stride, power, spatial)
         super().__init__(backbone, sampler=sampler, logged=("contrast_accuracy",), **kwargs)
         self.temperature, self.asymmetric = float(temperature), bool(asymmetric)
-        self.weight_decay = float(weight_decay)
+        self.strength, self.weight_decay = float(strength), float(weight_decay)
         self.augment = contrastive_views(
-            spatial.shape, asymmetric=self.asymmetric, dtype=backbone.dtype_policy
+            spatial.shape, self.asymmetric, self.strength, dtype=backbone.dtype_policy
         )
         # BN decay 0.997 in the head, 0.9 in the backbone (official configuration).
         self.projector = Projector(
@@ -194,6 +197,7 @@ class CVRL(JointEmbedding):
             "power": s.power,
             "area": list(s.spatial.area),
             "asymmetric": self.asymmetric,
+            "strength": self.strength,
             "weight_decay": self.weight_decay,
         }
 
