@@ -57,6 +57,8 @@ class AudioBackbone(Backbone):
         self, inputs, endpoints, feature_dim, front_end=None, sound=None, dtype=None, **kwargs
     ):
         super().__init__(inputs, endpoints, feature_dim, dtype=dtype, **kwargs)
+        # A waveform differs in rank from the graph's spectrogram; `prepare` checks it.
+        self.input_spec = None
         if unknown := set(sound or {}) - set(_SOUND):
             raise ValueError(
                 f"`sound` takes the keys {', '.join(_SOUND)}, but received {sorted(unknown)} too."

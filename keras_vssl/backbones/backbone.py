@@ -1,17 +1,15 @@
 """The contract of a video backbone."""
 
 import keras
-import keras_hub
 from keras import ops
 
-from keras_vssl.backbones.presets import ARCHITECTURES
-from keras_vssl.files import atomic_folder
+from keras_vssl.backbones.base import Backbone
 
 # UCF101-era input: 16 consecutive frames, resized to 128 x 171, 112 x 112 crop.
 DEFAULT_CLIP = {"frames": 16, "stride": 1, "resize": [128, 171], "size": 112}
 
 
-class VideoBackbone(keras_hub.models.Backbone):
+class VideoBackbone(Backbone):
     """Base class of the networks that turn a clip into a feature map.
 
     The input is a clip `[B, T, H, W, 3]`, channels last. uint8 pixels are scaled to [0, 1] and
@@ -64,15 +62,14 @@ class VideoBackbone(keras_hub.models.Backbone):
         mean, std = _per_channel("mean", mean), _per_channel("std", std)
         if min(std) <= 0:
             raise ValueError(f"`std` must be positive, but received {std}.")
-        super().__init__(inputs=inputs, outputs=list(endpoints.values())[-1], dtype=dtype, **kwargs)
-        self.endpoints = dict(endpoints)
-        self.feature_dim = int(feature_dim)
+        super().__init__(inputs, endpoints, feature_dim, dtype=dtype, **kwargs)
         self.clip = clip
         self.mean = mean
         self.std = std
 
-    def call(self, inputs, training=None, mask=None):
-        return super().call(self.normalize(inputs), training=training, mask=mask)
+    def prepare(self, inputs):
+        """The same as `normalize`."""
+        return self.normalize(inputs)
 
     def normalize(self, clips):
         """uint8 pixels as `(x / 255 - mean) / std` in float32; floating-point input unchanged."""
@@ -95,22 +92,6 @@ class VideoBackbone(keras_hub.models.Backbone):
         mean = ops.cast(ops.convert_to_tensor(self.mean), clips.dtype)
         return (clips - mean) / ops.cast(ops.convert_to_tensor(self.std), clips.dtype)
 
-    def endpoint(self, name):
-        """A model from the same input to an inner feature map, sharing this one's weights.
-
-        Args:
-            name: str, a key of `endpoints`.
-
-        Raises:
-            ValueError: there is no such endpoint.
-        """
-        if name not in self.endpoints:
-            raise ValueError(
-                f"{type(self).__name__} has no endpoint {name!r}; choose one of "
-                f"{', '.join(self.endpoints)}."
-            )
-        return _Endpoint(self, self.endpoints[name])
-
     def get_config(self):
         clip = {
             key: list(value) if isinstance(value, (list, tuple)) else value
@@ -122,46 +103,6 @@ class VideoBackbone(keras_hub.models.Backbone):
             "mean": list(self.mean),
             "std": list(self.std),
         }
-
-    @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
-        """Loads a backbone.
-
-        Args:
-            preset: str. The name of an architecture (`keras_vssl.list_presets()`; its weights
-                are random), of a built-in trained preset, a folder that `save_to_preset` wrote,
-                or `"hf://user/name[@revision]"`.
-            load_weights: bool, `False` leaves the weights random.
-            **kwargs: override entries of the preset's configuration, e.g. `dtype`.
-
-        Raises:
-            ValueError: no such preset, or the preset is of another class.
-        """
-        from keras_vssl import backbones
-
-        if preset in ARCHITECTURES:
-            entry = ARCHITECTURES[preset]
-            found = getattr(backbones, entry["class_name"])
-            if not issubclass(found, cls):
-                raise ValueError(
-                    f"Preset {preset!r} is a {found.__name__}, not a {cls.__name__}; "
-                    f"call {found.__name__}.from_preset({preset!r})."
-                )
-            return found.from_config({**entry["config"], **kwargs})
-        from keras_vssl.hub import resolve
-
-        backbones.register()
-        return super().from_preset(resolve(preset), load_weights=load_weights, **kwargs)
-
-    def save_to_preset(self, preset_dir, max_shard_size=10):
-        """Writes the folder that `from_preset` reads; complete or not at all.
-
-        Args:
-            preset_dir: path of the folder to write; an existing one is replaced.
-            max_shard_size: float, gigabytes a weights file may have.
-        """
-        with atomic_folder(preset_dir) as folder:
-            super().save_to_preset(folder, max_shard_size=max_shard_size)
 
     def embed(self, videos, clips=10, pooling="average", batch_size=8, **kwargs):
         """Features of videos: the mean over clips spread evenly over each video.
@@ -176,17 +117,6 @@ class VideoBackbone(keras_hub.models.Backbone):
         from keras_vssl.downstream.embedding import embed
 
         return embed(self, videos, clips=clips, pooling=pooling, batch_size=batch_size, **kwargs)
-
-
-class _Endpoint(keras.Model):
-    """The part of a backbone up to one tensor, with the backbone's treatment of uint8."""
-
-    def __init__(self, backbone, output):
-        super().__init__(inputs=backbone.inputs[0], outputs=output)
-        self.normalize = backbone.normalize
-
-    def call(self, inputs, training=None, mask=None):
-        return super().call(self.normalize(inputs), training=training, mask=mask)
 
 
 def initializer_config(initializer, default):

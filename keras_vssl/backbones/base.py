@@ -29,8 +29,6 @@ class Backbone(keras_hub.models.Backbone):
         super().__init__(inputs=inputs, outputs=list(endpoints.values())[-1], dtype=dtype, **kwargs)
         self.endpoints = dict(endpoints)
         self.feature_dim = int(feature_dim)
-        # Raw data may differ in rank and type from what the graph takes; `prepare` checks it.
-        self.input_spec = None
 
     def prepare(self, inputs):
         """Raw data as the graph takes it."""
@@ -104,7 +102,7 @@ class _Endpoint(keras.Model):
 
     def __init__(self, backbone, output):
         super().__init__(inputs=backbone.inputs[0], outputs=output)
-        self.input_spec = None
+        self.input_spec = backbone.input_spec
         self.prepare = backbone.prepare
 
     def call(self, inputs, training=None, mask=None):
