@@ -5,9 +5,7 @@ import functools
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import initializer_config
-from keras_vssl.backbones.presets import KAIMING_FAN_OUT
-from keras_vssl.backbones.residual import VideoResNet, check_choice, convolve
+from keras_vssl.backbones.residual import VideoResNet, check_choice, conv_and_norm
 from keras_vssl.layers.normalization import BatchNormalization
 
 
@@ -58,9 +56,7 @@ class R3D(VideoResNet):
         dtype=None,
         **kwargs,
     ):
-        initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        conv = functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype)
-        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
+        conv, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
         super().__init__(
             stem=lambda x: conv(x, width, (3, 7, 7), (1, 2, 2), name="stem"),
             block=functools.partial(
@@ -78,7 +74,7 @@ class R3D(VideoResNet):
             stem_pool=stem_pool,
             epsilon=epsilon,
             padding=padding,
-            kernel_initializer=initializer,
+            kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
             dtype=dtype,
             **kwargs,
@@ -159,9 +155,7 @@ class R2Plus1D(VideoResNet):
         **kwargs,
     ):
         check_choice("midplanes", midplanes, "block", "conv")
-        initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
-        plain = functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype)
+        plain, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
         factored = functools.partial(
             _convolve_factored,
             conv=plain,
@@ -201,7 +195,7 @@ class R2Plus1D(VideoResNet):
             stem_pool=stem_pool,
             epsilon=epsilon,
             padding=padding,
-            kernel_initializer=initializer,
+            kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
             dtype=dtype,
             **kwargs,

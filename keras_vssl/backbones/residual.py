@@ -1,10 +1,14 @@
 """What residual networks over space and time share: a stem, four stages of blocks."""
 
+import functools
+
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import VideoBackbone
+from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.backbones.presets import KAIMING_FAN_OUT
 from keras_vssl.layers.convolution import Conv3D
+from keras_vssl.layers.normalization import BatchNormalization
 from keras_vssl.layers.pooling import MaxPooling3D
 
 
@@ -59,7 +63,7 @@ class VideoResNet(VideoBackbone):
         self.stem_pool = bool(stem_pool)
         self.epsilon = float(epsilon)
         self.padding = padding
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
         self.clip_shape = tuple(clip_shape)
 
     def get_config(self):
@@ -73,6 +77,15 @@ class VideoResNet(VideoBackbone):
             "kernel_initializer": dict(self.kernel_initializer),
             "clip_shape": list(self.clip_shape),
         }
+
+
+def conv_and_norm(padding, kernel_initializer, epsilon, dtype):
+    """The functions that convolve a tensor and that make a normalisation layer, for one network."""
+    initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
+    return (
+        functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype),
+        functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype),
+    )
 
 
 def convolve(x, channels, kernel, stride, *, padding, initializer, dtype, name, dilation=(1, 1, 1)):

@@ -1,14 +1,9 @@
 """Residual bottleneck networks that keep every time step: SlowOnly and its dense-stem form."""
 
-import functools
-
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import initializer_config
-from keras_vssl.backbones.presets import KAIMING_FAN_OUT
-from keras_vssl.backbones.residual import VideoResNet, check_choice, convolve
-from keras_vssl.layers.normalization import BatchNormalization
+from keras_vssl.backbones.residual import VideoResNet, check_choice, conv_and_norm
 
 _EXPANSION = 4
 
@@ -94,9 +89,7 @@ class SlowResNet(VideoResNet):
                 f"`stem_kernel` and the four `temporal_kernels` are odd numbers of frames, but "
                 f"received {stem_kernel} and {temporal_kernels}."
             )
-        initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        conv = functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype)
-        norm = functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype)
+        conv, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
 
         def block(x, stage, index, name):
             stride, dilation = (2 if stage and not index else 1), 1
@@ -124,7 +117,7 @@ class SlowResNet(VideoResNet):
             stem_pool=stem_pool,
             epsilon=epsilon,
             padding=padding,
-            kernel_initializer=initializer,
+            kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
             dtype=dtype,
             **kwargs,
