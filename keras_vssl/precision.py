@@ -1,5 +1,7 @@
 """Which number format to compute in on this machine."""
 
+import functools
+
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 # oneDNN's filter gradient of a 3-D convolution in bfloat16 reads memory that nothing was written to.
 # TensorFlow 2.21, 16x2x6x6x64 clips, 3x3x3x64 kernel, a CPU with avx512_bf16: 299 of 299 repeated calls
@@ -27,6 +29,12 @@ def gpus():
         devices = tf.config.list_physical_devices()
         return [device.name for device in devices if device.device_type in ("GPU", "TPU")]
     return [device for device in keras.distribution.list_devices() if not device.startswith("cpu")]
+
+
+@functools.cache
+def is_cpu_only():
+    """Whether there is neither GPU nor TPU; asked once a process, since layers ask at each trace."""
+    return not gpus()
 
 
 def choose(precision="auto", accelerators=None):

@@ -1,11 +1,9 @@
 """Convolution of clips that is fast and right on a CPU."""
 
-import functools
-
 import keras
 from keras import ops
 
-from keras_vssl.precision import gpus
+from keras_vssl.precision import is_cpu_only
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -62,10 +60,5 @@ class Conv3D(keras.layers.Conv3D):
             and self.data_format == "channels_last"
             and self.padding in ("same", "valid")
             and (self.kernel_size[0] == 1 or self.strides[0] <= self.kernel_size[0])
-            and _is_cpu_only()
+            and is_cpu_only()
         )
-
-
-@functools.cache
-def _is_cpu_only():
-    return not gpus()

@@ -1,9 +1,9 @@
 """Batch normalisation of clips that is fast on a CPU."""
 
-import functools
-
 import keras
 from keras import ops
+
+from keras_vssl.precision import is_cpu_only
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -42,7 +42,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and not self.synchronized
             and not self.renorm
             and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "bfloat16", "float16")
-            and _is_cpu_only()
+            and is_cpu_only()
         )
 
     def _fused(self, inputs, training):
@@ -80,10 +80,3 @@ class BatchNormalization(keras.layers.BatchNormalization):
         outputs = tf.reshape(outputs, shape)
         outputs.set_shape(inputs.shape)
         return outputs
-
-
-@functools.cache
-def _is_cpu_only():
-    import tensorflow as tf
-
-    return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
