@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vssl.layers.normalization import BatchNormalization
+from keras_vssl.losses.contrastive import unit
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -165,7 +166,7 @@ class Projector(keras.layers.Layer):
                 x = self.activation(x)
         x = ops.cast(x, "float32")
         if self.normalize:
-            x = x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-12))
+            x = unit(x)
         return ops.reshape(x, (*lead, self.widths[-1]))
 
     def compute_output_shape(self, input_shape):

@@ -65,7 +65,7 @@ class MemoryQueue(keras.layers.Layer):
         """Writes `keys` `[B, dim]` over the oldest rows."""
         keys = ops.stop_gradient(ops.cast(keys, "float32"))
         keys = keys[-self.size :]
-        rows = keys.shape[0] if keys.shape[0] is not None else ops.shape(keys)[0]
+        rows = ops.shape(keys)[0]
         first = ops.cast(ops.convert_to_tensor(self.place), "int32")
         buffer = ops.copy(ops.convert_to_tensor(self.buffer))
         places = ops.mod(ops.arange(rows, dtype="int32") + first, self.size)

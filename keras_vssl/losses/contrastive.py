@@ -72,8 +72,7 @@ def nt_xent(first, second, temperature=0.1, first_all=None, second_all=None, off
     first, second = unit(first), unit(second)
     first_all = first if first_all is None else unit(first_all)
     second_all = second if second_all is None else unit(second_all)
-    count = first.shape[0] if first.shape[0] is not None else ops.shape(first)[0]
-    rows = ops.arange(count) + ops.cast(offset, "int32")
+    rows = ops.arange(ops.shape(first)[0]) + ops.cast(offset, "int32")
     same = ops.equal(rows[:, None], ops.arange(ops.shape(first_all)[0])[None, :])
 
     def direction(one, own, other):

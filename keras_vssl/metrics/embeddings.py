@@ -46,8 +46,7 @@ def uniformity(embeddings, t=2.0):
         Wang and Isola, ICML 2020, Eq. 4.
     """
     x = unit(embeddings)
-    count = x.shape[0] if x.shape[0] is not None else ops.shape(x)[0]
     squared = 2.0 - 2.0 * ops.matmul(x, ops.transpose(x))
-    other = 1.0 - ops.eye(count)
+    other = 1.0 - ops.eye(ops.shape(x)[0])
     pairs = ops.maximum(ops.sum(other), 1.0)
     return ops.log(ops.sum(ops.exp(-t * ops.maximum(squared, 0.0)) * other) / pairs + 1e-12)

@@ -205,5 +205,5 @@ class CVRL(JointEmbedding):
 def _accuracy(first, second):
     """Whether a first clip's nearest second clip of the batch is its own, `[B]`."""
     best = ops.argmax(ops.matmul(first, ops.transpose(second)), axis=1)
-    count = first.shape[0] if first.shape[0] is not None else ops.shape(first)[0]
-    return ops.cast(ops.equal(ops.cast(best, "int32"), ops.arange(count)), "float32")
+    own = ops.arange(ops.shape(first)[0])
+    return ops.cast(ops.equal(ops.cast(best, "int32"), own), "float32")
