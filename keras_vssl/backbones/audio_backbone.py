@@ -46,9 +46,12 @@ class AudioBackbone(Backbone):
     Example:
 
     ```python
-    backbone = keras_vssl.backbones.AudioViT.from_preset("audio_vit_nano")
+    spectrogram = keras.Input((99, 40))
+    picture = keras.layers.Reshape((99, 40, 1))(spectrogram)
+    map = keras.layers.Conv2D(8, 3, 2)(picture)
+    backbone = AudioBackbone(spectrogram, {"conv1": map}, feature_dim=8, front_end="avts")
     waveform = np.random.uniform(-1, 1, (2, 16000)).astype("float32")
-    backbone(waveform).shape                          # (2, 6, 4, 64)
+    backbone(waveform).shape                          # (2, 49, 19, 8)
     backbone(backbone.front_end(waveform)).shape      # the same
     ```
     """

@@ -25,7 +25,9 @@ class JointEmbedding(Task):
 
     Attributes:
         batch_normalization: "local", "synchronized" or "shuffled": over which devices the paper
-            computes batch statistics (`keras_vssl.layers.set_batch_normalization` applies it).
+            computes batch statistics. It is a statement: nothing applies it yet. On one device all
+            are the same; on several, statistics are global under `keras.distribution` and of each
+            replica's own rows under `tf.distribute`.
     """
 
     batch_normalization = "local"
