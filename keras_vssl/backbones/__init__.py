@@ -2,6 +2,8 @@
 
 import importlib
 
+from keras_vssl import lazy
+
 _MODULES = {
     "VideoBackbone": "backbone",
     "AudioBackbone": "audio_backbone",
@@ -13,20 +15,10 @@ _MODULES = {
     "AlexNetBN": "alexnet",
 }
 
-__all__ = list(_MODULES)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)
 
 
 def register():
     """Imports every architecture, so that Keras can rebuild any of them from a preset."""
     for module in sorted(set(_MODULES.values())):
         importlib.import_module(f"keras_vssl.backbones.{module}")
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"keras_vssl.backbones.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.backbones' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)

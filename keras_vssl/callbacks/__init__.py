@@ -1,6 +1,6 @@
 """Callbacks: what happens between steps and epochs."""
 
-import importlib
+from keras_vssl import lazy
 
 _NAMES = {
     "Checkpoint": "checkpoint",
@@ -10,14 +10,4 @@ _NAMES = {
     "Throughput": "throughput",
 }
 
-__all__ = [*_NAMES]
-
-
-def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"keras_vssl.callbacks.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.callbacks' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _NAMES)

@@ -1,6 +1,6 @@
 """Published checkpoints as presets; each source is one file."""
 
-import importlib
+from keras_vssl import lazy
 
 _MODULES = {
     "convert": "conversion",
@@ -9,14 +9,4 @@ _MODULES = {
     "read_state_dict": "checkpoint",
 }
 
-__all__ = list(_MODULES)
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"keras_vssl.convert.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.convert' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)

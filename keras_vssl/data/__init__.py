@@ -1,6 +1,6 @@
 """What exists (Videos), which pieces of it (samplers), exactly those (reader), in batches (pipeline)."""
 
-import importlib
+from keras_vssl import lazy
 
 _NAMES = {
     "AudioSpan": "plans",
@@ -35,16 +35,4 @@ _MODULES = (
     "videos",
 )
 
-__all__ = [*_NAMES, *_MODULES]
-
-
-def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"keras_vssl.data.{_NAMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"keras_vssl.data.{name}")
-    raise AttributeError(f"module 'keras_vssl.data' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _NAMES, _MODULES)

@@ -1,6 +1,6 @@
 """What a representation is for: embedding, retrieval, probes, fine-tuning, and the floors below."""
 
-import importlib
+from keras_vssl import lazy
 
 _NAMES = {
     "Evaluation": "results",
@@ -27,16 +27,4 @@ _MODULES = (
     "streaming",
 )
 
-__all__ = [*_NAMES, *_MODULES]
-
-
-def __getattr__(name):
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"keras_vssl.downstream.{_NAMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"keras_vssl.downstream.{name}")
-    raise AttributeError(f"module 'keras_vssl.downstream' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _NAMES, _MODULES)

@@ -1,6 +1,6 @@
 """Layers that several methods share."""
 
-import importlib
+from keras_vssl import lazy
 
 _MODULES = {
     "BatchNormalization": "normalization",
@@ -28,14 +28,4 @@ _MODULES = {
     "Solarize": "augmentation",
 }
 
-__all__ = list(_MODULES)
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"keras_vssl.layers.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.layers' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)

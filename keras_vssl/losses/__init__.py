@@ -1,6 +1,6 @@
 """Losses: pure functions of tensors, one value a sample."""
 
-import importlib
+from keras_vssl import lazy
 
 _MODULES = {
     "cosine_regression": "regression",
@@ -10,14 +10,4 @@ _MODULES = {
     "nt_xent": "contrastive",
 }
 
-__all__ = list(_MODULES)
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"keras_vssl.losses.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.losses' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)

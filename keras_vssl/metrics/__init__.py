@@ -1,6 +1,6 @@
 """Scores of predictions, and what embeddings look like."""
 
-import importlib
+from keras_vssl import lazy
 
 _MODULES = {
     "alignment": "embeddings",
@@ -10,14 +10,4 @@ _MODULES = {
     "uniformity": "embeddings",
 }
 
-__all__ = list(_MODULES)
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"keras_vssl.metrics.{_MODULES[name]}"), name)
-    raise AttributeError(f"module 'keras_vssl.metrics' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)

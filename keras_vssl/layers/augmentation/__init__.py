@@ -1,6 +1,6 @@
 """Augmentation of clips on the device, with one draw for all frames of a clip."""
 
-import importlib
+from keras_vssl import lazy
 
 _MODULES = {
     "Augmentation": "augmentation",
@@ -27,15 +27,4 @@ _MODULES = {
     "jittered_views": "views",
 }
 
-__all__ = list(_MODULES)
-
-
-def __getattr__(name):
-    if name in _MODULES:
-        module = importlib.import_module(f"keras_vssl.layers.augmentation.{_MODULES[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module 'keras_vssl.layers.augmentation' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy.exports(__name__, _MODULES)

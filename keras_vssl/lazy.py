@@ -1,0 +1,32 @@
+"""Packages whose names are imported when they are first used."""
+
+import importlib
+
+
+def exports(package, names, modules=()):
+    """What a package's `__init__` needs to import nothing until it is asked.
+
+    Args:
+        package: str, the package's `__name__`.
+        names: dict of public name to the submodule that defines it, `"queue"`.
+        modules: submodules that are public themselves.
+
+    Returns:
+        `(__getattr__, __dir__, __all__)` for the package (PEP 562).
+
+    Example:
+
+    ```python
+    __getattr__, __dir__, __all__ = lazy.exports(__name__, {"MemoryQueue": "queue"})
+    ```
+    """
+
+    def __getattr__(name):
+        if name in names:
+            return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    public = [*names, *modules]
+    return __getattr__, lambda: sorted(public), public
