@@ -14,25 +14,36 @@ ROOT = pathlib.Path(__file__).parents[1]
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 
 
-def run_on_other_backends(module, backends=None, env=None):
+OTHERS = [name for name in INSTALLED if name != keras.config.backend()]
+
+
+def python(backend, *arguments, env=None):
+    """Runs Python from the project's root under a backend; fails with its output.
+
+    Returns:
+        str, what it printed.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": str(ROOT),
+            **(env or {}),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{backend}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def run_on_other_backends(module):
     """`python -m module` under every other backend; fails with its output."""
-    for backend in backends or INSTALLED:
-        if backend == keras.config.backend():
-            continue
-        done = subprocess.run(
-            [sys.executable, "-m", module],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                "PYTHONPATH": str(ROOT),
-                **(env or {}),
-            },
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{backend}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    for backend in OTHERS:
+        python(backend, "-m", module)
 
 
 def run(function, *arrays, jit=False):

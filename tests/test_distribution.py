@@ -1,12 +1,8 @@
 """A contrastive loss on four devices is the loss of one device with the whole batch."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 
-from tests.backends import ROOT
+from tests import backends
 
 SETUP = """
 import numpy as np, keras
@@ -68,23 +64,13 @@ for one, many in zip(gradients, per_replica):
 """
 
 
-def run(backend, code, env=None):
-    done = subprocess.run(
-        [sys.executable, "-c", SETUP + code],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), **(env or {})},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 def test_jax_on_four_devices_trains_like_one():
-    run("jax", JAX, {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"})
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    backends.python("jax", "-c", SETUP + JAX, env=devices)
 
 
 def test_tensorflow_on_four_replicas_has_the_loss_and_gradients_of_one():
-    run("tensorflow", TENSORFLOW)
+    backends.python("tensorflow", "-c", SETUP + TENSORFLOW)
 
 
 def test_one_device_gets_its_rows_back():

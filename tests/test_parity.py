@@ -1,18 +1,8 @@
 """The converted networks give the outputs of the published ones."""
 
-import importlib.util
-import os
-import pathlib
-import subprocess
-import sys
-
-import keras
 import pytest
 
-from tests import parities, parity
-
-INSTALLED = [b for b in ("tensorflow", "jax", "torch") if importlib.util.find_spec(b)]
-OTHERS = [b for b in INSTALLED if b != keras.config.backend()]
+from tests import backends, parities, parity
 
 
 def stems_of(shared):
@@ -28,17 +18,9 @@ def test_every_fixture_holds_on_this_backend(shared):
     assert not failed, "\n".join(failed)
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("backend", backends.OTHERS)
 def test_every_fixture_holds_on_the_other_backends(shared, backend):
-    root = pathlib.Path(parity.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.parity", *map(str, stems_of(shared))],
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(root)},
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-2000:]}"
+    backends.python(backend, "-m", "tests.parity", *map(str, stems_of(shared)))
 
 
 def test_unknown_networks_and_absent_files_are_one_sentence(tmp_path, capsys):

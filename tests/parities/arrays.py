@@ -1,10 +1,11 @@
-"""What the fixtures' families share: the parts of arrays that fixtures keep, and tensors as NumPy."""
+"""What the fixtures' families share: the parts of arrays that fixtures keep."""
 
 import re
 
 import keras
 import numpy as np
-from keras import ops
+
+from tests.backends import to_numpy
 
 
 def base(name):
@@ -26,10 +27,6 @@ def reduced(name, array, reference):
     return array.reshape(-1)[:: max(1, array.size // least)]
 
 
-def numpy(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
 def feature_maps(backbone, clip, names):
     """The maps at several endpoints of a backbone, from one pass.
 
@@ -43,4 +40,4 @@ def feature_maps(backbone, clip, names):
     """
     tensors = {name: backbone.endpoints[name] for name in set(names)}
     maps = keras.Model(backbone.inputs[0], tensors)(clip, training=False)
-    return {name: numpy(value) for name, value in maps.items()}
+    return {name: to_numpy(value) for name, value in maps.items()}

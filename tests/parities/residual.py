@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_vssl.convert import convert
-from tests.backends import value_and_grad
+from tests.backends import to_numpy, value_and_grad
 from tests.parities import ParityError
-from tests.parities.arrays import base, feature_maps, numpy, reduced
+from tests.parities.arrays import base, feature_maps, reduced
 
 _C3D_STAGES = ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
 # An endpoint's name here for a layer's name there.
@@ -27,7 +27,7 @@ def outputs(meta, weights, inputs, expected):
     model = convert(weights, **_options(meta, inputs, weights)).model
     if "tuple" in inputs:  # B, V, C, T, H, W
         clips = np.moveaxis(inputs["tuple"], 2, -1)
-        return {"logits": numpy(model(clips, training=False))}
+        return {"logits": to_numpy(model(clips, training=False))}
     (clip,) = inputs.values()
     if clip.dtype == np.uint8:
         # The stored bytes stand for (x - 128) / 64, as the fixture's notes say.
@@ -70,7 +70,7 @@ def _network_outputs(endpoints, model, clip, expected):
     got = {}
     for name in expected:
         if name == "logits":
-            got[name] = numpy(model(clip[:, None], training=False))  # one view
+            got[name] = to_numpy(model(clip[:, None], training=False))  # one view
         else:
             got[name] = reduced(name, arrays[base(name)], expected[name])
     return got
@@ -118,5 +118,5 @@ def _head_outputs(head, features, labels):
         return ops.mean(losses)
 
     loss, (gradient,) = value_and_grad(loss_of, features)
-    logits = numpy(head(features, training=False))
+    logits = to_numpy(head(features, training=False))
     return {"logits": logits, "loss": loss, "grad_features": gradient}

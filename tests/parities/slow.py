@@ -3,8 +3,9 @@
 import numpy as np
 
 from keras_vssl.convert import convert
+from tests.backends import to_numpy
 from tests.parities import ParityError
-from tests.parities.arrays import base, feature_maps, numpy, reduced
+from tests.parities.arrays import base, feature_maps, reduced
 
 # A layer's name in the sources for an endpoint's name here; the sources' first stage pools.
 _ENDPOINTS = {
@@ -32,7 +33,7 @@ def outputs(meta, weights, inputs, expected):
         if name == "pooled":
             got[name] = pooled
         elif name == "pooled_logits":
-            got[name] = numpy(model.classify(pooled, training=False))
+            got[name] = to_numpy(model.classify(pooled, training=False))
         else:
             array = maps[names[name]]
             array = array if is_channels_last else np.moveaxis(array, -1, 1)

@@ -7,7 +7,7 @@ import numpy as np
 from keras_vssl.data.audio import resample
 from keras_vssl.data.samplers import Clips
 from keras_vssl.layers import LogMelSpectrogram, mel_filters
-from tests.parities.arrays import numpy
+from tests.backends import to_numpy
 
 # Output: front-end, samples that it reads, changes to the front-end, rows kept.
 SPECTROGRAMS = {
@@ -58,7 +58,7 @@ def outputs(meta, weights, inputs, expected):
 
 
 def spectrogram(name, wave, **changes):
-    return numpy(LogMelSpectrogram.from_name(name, **changes)(wave))
+    return to_numpy(LogMelSpectrogram.from_name(name, **changes)(wave))
 
 
 def _windows(frames, count, length):
