@@ -31,7 +31,10 @@ def classifier(**kwargs):
 
 
 def cvrl(**kwargs):
-    return kv.tasks.CVRL(nano(**kwargs), widths=(16, 8), frames=4, stride=1, size=16)
+    # The paper's augmentation drowns the noise that these clips are.
+    return kv.tasks.CVRL(
+        nano(**kwargs), (16, 8), frames=4, stride=1, size=16, asymmetric=False, strength=0.1
+    )
 
 
 # name -> (a tiny task, number of classes of its target: None where there is none)
@@ -47,10 +50,19 @@ BACKBONES = {
 
 
 def batch(task, classes, count=6, seed=0):
-    """What a task is fitted on: uint8 clips `[B, V, T, H, W, 3]`, and targets `[B]` if it has any."""
+    """What a task is fitted on: noise for all that its sampler reads, and targets if it has any.
+
+    uint8 clips `[B, V, T, H, W, 3]` where the sampler reads nothing else, a dict by name otherwise.
+    """
     rng = np.random.default_rng(seed)
-    clips = rng.integers(0, 256, (count, *task.sampler.shape), dtype=np.uint8)
-    return (clips,) if classes is None else (clips, rng.integers(0, classes, count))
+    inputs = {
+        name: rng.integers(0, 256, (count, *shape), dtype=dtype)
+        if dtype == "uint8"
+        else rng.uniform(-1, 1, (count, *shape)).astype(dtype)
+        for name, (shape, dtype) in task.sampler.shapes.items()
+    }
+    inputs = inputs["clips"] if list(inputs) == ["clips"] else inputs
+    return (inputs,) if classes is None else (inputs, rng.integers(0, classes, count))
 
 
 def check_task(name):
@@ -71,13 +83,14 @@ def check_task(name):
     task = make()
     task.compile(keras.optimizers.Adam(3e-3), task.loss, metrics=metrics)
     history = task.fit(*data, batch_size=6, epochs=25, verbose=0)
-    first, last = history.history["loss"][0], history.history["loss"][-1]
+    first, last = history.history["loss"][0], np.mean(history.history["loss"][-3:])
     assert last < 0.6 * first, f"the loss fell from {first:.3f} to {last:.3f} only"
 
     # A dict with the rows is the same input.
     plain = outputs(task, clips)
-    index = np.arange(len(clips), dtype="int32")
-    assert np.allclose(plain, outputs(task, {"clips": clips, "index": index}), atol=1e-5)
+    named = clips if isinstance(clips, dict) else {"clips": clips}
+    index = np.arange(len(named["clips"]), dtype="int32")
+    assert np.allclose(plain, outputs(task, {**named, "index": index}), atol=1e-5)
 
     # A PyDataset of batches does as well as arrays.
     class OneBatch(keras.utils.PyDataset):
@@ -101,7 +114,7 @@ def check_task(name):
         loaded = type(task).from_preset(f"{folder}/preset")
         assert np.allclose(plain, outputs(loaded, clips), atol=1e-4)
         backbone = kv.backbones.VideoBackbone.from_preset(f"{folder}/preset")
-        flat = clips[:, 0]
+        flat = named["clips"][:, 0]
         assert np.allclose(outputs(backbone, flat), outputs(task.backbone, flat), atol=1e-4)
 
     # Compiled to one program where that is how the back end runs.
