@@ -67,6 +67,14 @@ def plan_rng(seed, epoch, key):
     return np.random.Generator(np.random.Philox(key=np.array(words, dtype=np.uint64)))
 
 
+# Places of a multi-scale crop, in quarters of the room that is left: (down, right).
+_CORNERS = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))
+_POSITIONS = {
+    5: _CORNERS,
+    13: (*_CORNERS, (2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3)),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Spatial:
     """Resize and crop, as one box in the source frame.
@@ -77,10 +85,23 @@ class Spatial:
             largest frame of the source's aspect ratio whose shorter side equals the crop.
         size: int or (height, width), the crop in pixels.
         mode: "random" (uniform position), "centre", "three" (three crops along the longer
-            side, test time), or "random_resized" (area and ratio drawn; `resize` unused).
+            side, test time), "random_resized" (area and ratio drawn; `resize` unused), or
+            "multi_scale" (width and height are each the shorter side times one of `scales`, at one
+            of a few fixed places; here `resize` None is the source's own frame).
         area: (least, most) share of the frame for "random_resized".
         ratio: (least, most) width/height for "random_resized".
         flip: probability of mirroring, for the random modes.
+        ratio_law: how "random_resized" draws the ratio: "log" (uniform in its logarithm, wide and
+            tall alike: torchvision, PySlowFast) or "uniform" (CoCLR; TensorFlow's distorted boxes).
+        swap: probability that "random_resized" swaps width and height (CoCLR: 0.5).
+        scales: the sides of "multi_scale" in shares of the shorter side, large to small. The paper
+            of TSN has these four for frames and leaves out the last for flow.
+        most_distort: how many steps of `scales` the width and the height may be apart.
+        positions: 13 (corners, centre, middles of the edges, quarter points) or 5 (corners, centre).
+
+    Reference:
+        "multi_scale": Wang, Xiong, Wang, Qiao, Lin, Tang, Van Gool. Temporal segment networks.
+        ECCV 2016 (sec. 3.2); VideoMAE's pre-training crops with it too.
     """
 
     resize: object = (128, 171)
@@ -89,12 +110,30 @@ class Spatial:
     area: tuple = (0.2, 1.0)
     ratio: tuple = (3 / 4, 4 / 3)
     flip: float = 0.0
+    ratio_law: str = "log"
+    swap: float = 0.0
+    scales: tuple = (1.0, 0.875, 0.75, 0.66)
+    most_distort: int = 1
+    positions: int = 13
 
-    MODES: ClassVar = ("random", "centre", "three", "random_resized")
+    MODES: ClassVar = ("random", "centre", "three", "random_resized", "multi_scale")
 
     def __post_init__(self):
         if self.mode not in self.MODES:
             raise ValueError(f"Expected mode to be one of {self.MODES}, received {self.mode!r}.")
+        if self.ratio_law not in ("log", "uniform"):
+            raise ValueError(
+                f"Expected ratio_law to be 'log' or 'uniform', received {self.ratio_law!r}."
+            )
+        if self.positions not in _POSITIONS:
+            raise ValueError(f"Expected 5 or 13 positions, received {self.positions!r}.")
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise ValueError(
+                f"Expected scales above 0 and at most 1, received {self.scales}; they are shares of "
+                "the shorter side."
+            )
+        if self.mode == "multi_scale":  # crops of any size are resized to `size`
+            return
         height, width = self.shape
         if isinstance(self.resize, (tuple, list)) and (
             self.resize[0] < height or self.resize[1] < width
@@ -119,9 +158,12 @@ class Spatial:
     def boxes(self, info, rng):
         """The crop boxes of one clip: `[(box, flip), ...]`, three for mode "three", else one."""
         height, width = self.shape
-        flip = bool(self.flip and self.mode.startswith("random") and rng.random() < self.flip)
+        drawn = self.mode not in ("centre", "three")
+        flip = bool(self.flip and drawn and rng.random() < self.flip)
         if self.mode == "random_resized":
             return [(self._random_resized(info, rng), flip)]
+        if self.mode == "multi_scale":
+            return [(self._multi_scale(info, rng), flip)]
         frame_height, frame_width = self._frame(info)
         room_y, room_x = frame_height - height, frame_width - width
         if self.mode == "random":
@@ -160,10 +202,44 @@ class Spatial:
             scale = max(scale, self.resize / min(info.height, info.width))
         return info.height * scale, info.width * scale
 
+    def _multi_scale(self, info, rng):
+        if isinstance(self.resize, (tuple, list)):
+            frame_height, frame_width = self.resize
+        else:
+            shorter = min(info.height, info.width)
+            scale = (self.resize or shorter) / shorter
+            frame_height, frame_width = round(info.height * scale), round(info.width * scale)
+        base = min(frame_height, frame_width)
+        sides = [max(1, int(base * scale)) for scale in self.scales]
+        pairs = [
+            (height, width)
+            for i, height in enumerate(sides)
+            for j, width in enumerate(sides)
+            if abs(i - j) <= self.most_distort
+        ]
+        height, width = pairs[rng.integers(len(pairs))]
+        places = _POSITIONS[self.positions]
+        down, right = places[rng.integers(len(places))]
+        # Steps of whole pixels, as published: the last place may miss the edge by up to 3.
+        y, x = down * ((frame_height - height) // 4), right * ((frame_width - width) // 4)
+        return (
+            x / frame_width,
+            y / frame_height,
+            (x + width) / frame_width,
+            (y + height) / frame_height,
+        )
+
+    def _ratio(self, rng):
+        if self.ratio_law == "log":
+            ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+        else:
+            ratio = rng.uniform(*self.ratio)
+        return 1 / ratio if self.swap and rng.random() < self.swap else ratio
+
     def _random_resized(self, info, rng):
         for _ in range(10):
             area = info.height * info.width * rng.uniform(*self.area)
-            ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            ratio = self._ratio(rng)
             width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
             if width <= info.width and height <= info.height:
                 x = rng.uniform(0, info.width - width)
