@@ -19,6 +19,7 @@ _MODULES = (
     "layers",
     "losses",
     "metrics",
+    "optimizers",
     "report",
     "tasks",
 )
