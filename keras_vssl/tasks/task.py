@@ -27,6 +27,27 @@ class Recipe:
     dataset: str
     source: str
 
+    @property
+    def steps(self):
+        """int, optimizer steps of the paper's training."""
+        return self.epochs * (self.videos // self.batch_size)
+
+    def rates(self, base, warmup_epochs=0, *, steps=None, batch_size=None, **options):
+        """The paper's warm-up and cosine, stretched or shrunk to a run.
+
+        Args:
+            base: float, the highest rate. warmup_epochs: float, of the paper's epochs.
+            steps, batch_size: as for `Task.default_compile`.
+            **options: of `keras_vssl.optimizers.warmup_cosine`.
+        """
+        from keras_vssl.optimizers import warmup_cosine
+
+        steps = steps or self.steps
+        warmup = min(steps - 1, round(steps * warmup_epochs / self.epochs))
+        return warmup_cosine(
+            base, steps, warmup, batch_size=batch_size or self.batch_size, **options
+        )
+
     def compare(self, epochs, videos):
         """One sentence: how much of the paper's training a run will be."""
         share = 100.0 * epochs * videos / (self.epochs * self.videos)
@@ -61,6 +82,8 @@ class Task(keras_hub.models.Task):
     """
 
     recipe = None
+    # What to do where the sampler refuses too many videos.
+    advice = "use longer videos, or fewer frames or a smaller gap or stride"
 
     def __init__(self, backbone, *, sampler, target="plan", name=None, **kwargs):
         super().__init__(compile=False, name=name, **kwargs)
@@ -91,9 +114,23 @@ class Task(keras_hub.models.Task):
 
     # Training
 
-    def default_compile(self):
-        """Compiles with the paper's optimizer, loss and metrics."""
+    def default_compile(self, steps=None, batch_size=None, optimizer=None):
+        """Compiles with the paper's optimizer, loss and metrics.
+
+        Args:
+            steps: int or None, optimizer steps of the run: schedules keep their shape and are
+                stretched or shrunk to it. None: as many as the paper took.
+            batch_size: int or None (the paper's): rates that the paper scales with the batch
+                are scaled to it.
+            optimizer: `keras.optimizers.Optimizer` or None, takes the place of the paper's.
+        """
         raise NotImplementedError
+
+    @property
+    def has_schedule(self):
+        """Whether the compiled learning rate changes by a schedule."""
+        # A schedule is serialised as a dict, a number is not.
+        return isinstance(self.optimizer.get_config().get("learning_rate"), dict)
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" leaves XLA off for TensorFlow on a CPU.
@@ -177,7 +214,7 @@ class Task(keras_hub.models.Task):
             why = f"; the first: {left_out[0]['path']}: {left_out[0]['reason']}" if left_out else ""
             raise ValueError(
                 f"Expected at least two usable videos, but {len(usable)} of {len(videos)} can be "
-                f"used{why}; use longer videos, or fewer frames or a smaller gap or stride."
+                f"used{why}; {self.advice}."
             )
         return usable
 
@@ -231,15 +268,14 @@ class Task(keras_hub.models.Task):
             keras_vssl.hub.PresetError: no such preset, or it is damaged.
         """
         from keras_vssl import hub
-        from keras_vssl.backbones.backbone import VideoBackbone
         from keras_vssl.backbones.presets import ARCHITECTURES
 
         dtype = kwargs.pop("dtype", None)
         options = {} if dtype is None else {"dtype": dtype}
         if preset in ARCHITECTURES:
-            return cls(VideoBackbone.from_preset(preset, **options), **kwargs)
+            return cls(cls.load_backbone(preset, **options), **kwargs)
         folder = hub.resolve(preset)
-        backbone = VideoBackbone.from_preset(folder, load_weights=load_weights, **options)
+        backbone = cls.load_backbone(folder, load_weights=load_weights, **options)
         saved = _read_task(folder)
         if saved is None or saved["class_name"] != cls.__name__:
             return cls(backbone, **kwargs)
@@ -250,6 +286,13 @@ class Task(keras_hub.models.Task):
             if cls.heads_match(saved["config"], kwargs):
                 task.load_task_weights(weights)
         return task
+
+    @classmethod
+    def load_backbone(cls, preset, **options):
+        """The backbone of a preset; tasks on other backbones than video networks override it."""
+        from keras_vssl.backbones.backbone import VideoBackbone
+
+        return VideoBackbone.from_preset(preset, **options)
 
     @classmethod
     def heads_match(cls, saved, changed):

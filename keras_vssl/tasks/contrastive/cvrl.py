@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vssl.data.samplers import Plan, Sampler, Spatial, View
-from keras_vssl.distribution import gather, replica_id
+from keras_vssl.distribution import gather, replica_id, replica_share
 from keras_vssl.layers.augmentation import contrastive_views
 from keras_vssl.layers.heads import Projector
 from keras_vssl.losses.contrastive import nt_xent, unit
@@ -175,15 +175,12 @@ class CVRL(JointEmbedding):
         self.track({"contrast_accuracy": _accuracy(unit(first), unit(second))}, first, second)
         kernels = [v for v in self.trainable_variables if v.path.endswith("kernel")]
         decay = sum(ops.sum(ops.square(ops.convert_to_tensor(v))) for v in kernels)
-        return loss + 0.5 * self.weight_decay * decay
+        return replica_share(loss + 0.5 * self.weight_decay * decay)
 
-    def default_compile(self):
+    def default_compile(self, steps=None, batch_size=None, optimizer=None):
         # Official configuration: 0.32 for 1,024 videos, 5 epochs of warm-up, then cosine to 0.
-        epoch = self.recipe.videos // self.recipe.batch_size
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, (self.recipe.epochs - 5) * epoch, warmup_target=0.32, warmup_steps=5 * epoch
-        )
-        self.compile(keras.optimizers.SGD(rate, momentum=0.9))
+        rate = self.recipe.rates(0.32, 5, steps=steps, batch_size=batch_size, per=1024)
+        self.compile(optimizer or keras.optimizers.SGD(rate, momentum=0.9))
 
     def get_config(self):
         s = self.sampler

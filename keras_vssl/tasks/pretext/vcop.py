@@ -119,12 +119,12 @@ class VCOP(Task):
         features = self.encode(self.clips(inputs), training=training)
         return self.head(features, training=training)
 
-    def default_compile(self):
+    def default_compile(self, steps=None, batch_size=None, optimizer=None):
         # Sec. 4.1: SGD 1e-3, momentum 0.9, weight decay 5e-4, constant rate. PyTorch adds the decay
         # to the gradient, where momentum accumulates it tenfold; Keras subtracts it beside it.
-        optimizer = keras.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4 / (1 - 0.9))
+        paper = keras.optimizers.SGD(1e-3, momentum=0.9, weight_decay=5e-4 / (1 - 0.9))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.compile(optimizer, loss, metrics=["accuracy"])
+        self.compile(optimizer or paper, loss, metrics=["accuracy"])
 
     def get_config(self):
         s = self.sampler
