@@ -61,26 +61,35 @@ class RunFolder:
     """
 
     def __init__(self, path, resume=False, overwrite=False):
-        self.path = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        self.resumed = False
-        if os.path.exists(self.path) and not os.path.isdir(self.path):
-            raise ValueError(f"Expected a folder for the run, but {path} is a file.")
-        if os.path.exists(self.file("model.weights.h5")):
-            raise ValueError(f"{path} is a preset, not a run folder; choose another --out.")
-        held = [part for part in PARTS if os.path.exists(self.file(part))]
-        if held and resume:
-            self.resumed = True
-        elif held and overwrite:
+        self.path = _absolute(path)
+        held = self.check(path, resume, overwrite)
+        self.resumed = bool(held and resume)
+        if not self.resumed:
             for part in held:
                 _remove(self.file(part))
-        elif held:
+        os.makedirs(self.path, exist_ok=True)
+        if not os.access(self.path, os.W_OK):
+            raise ValueError(f"The folder {path} can't be written to; choose another --out.")
+
+    @staticmethod
+    def check(path, resume=False, overwrite=False):
+        """Refuses a folder as the constructor does, and changes nothing.
+
+        Returns:
+            list of str, the parts of a run that the folder holds.
+        """
+        folder = _absolute(path)
+        if os.path.exists(folder) and not os.path.isdir(folder):
+            raise ValueError(f"Expected a folder for the run, but {path} is a file.")
+        if os.path.exists(os.path.join(folder, "model.weights.h5")):
+            raise ValueError(f"{path} is a preset, not a run folder; choose another --out.")
+        held = [part for part in PARTS if os.path.exists(os.path.join(folder, part))]
+        if held and not (resume or overwrite):
             raise ValueError(
                 f"{path} already holds a run ({held[0]}); choose another --out, or --overwrite it"
                 " (or --resume it, if it is the same training)."
             )
-        os.makedirs(self.path, exist_ok=True)
-        if not os.access(self.path, os.W_OK):
-            raise ValueError(f"The folder {path} can't be written to; choose another --out.")
+        return held
 
     def file(self, name):
         """The path of one part of the run."""
@@ -216,6 +225,10 @@ def versions():
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _absolute(path):
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))
 
 
 def _has_tensorboard():

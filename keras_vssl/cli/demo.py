@@ -69,16 +69,10 @@ def demo(args, level, folder, size):
     inputs.say(f"{len(videos)} videos of {len(videos.class_names)} motions in {root}")
 
     settings = _pretraining(args, folder, root, args.epochs or size["epochs"])
-    from keras_vssl.data.samplers import ConsecutiveClips, Spatial
-
     if args.minutes:
         settings.epochs = _epochs(args, settings, len(videos.train))
-    resize = pretrain.frame(settings)
-    sampler = ConsecutiveClips(
-        3, settings.frames, settings.gap, spatial=Spatial(resize, settings.size)
-    )
-    kept, skipped = inputs.usable(videos.train, sampler)
-    task = pretrain.pretrain(settings, kept, skipped, folder, len(videos.train), resize)
+    kept, skipped = inputs.readable(videos.train, args.workers)
+    task, folder = pretrain.pretrain(settings, kept, skipped, len(videos.train))
     measured = argparse.Namespace(
         protocol=PROTOCOLS, baselines=True, finetune_epochs=20, learning_rate=None,
         views=10, k=10, batch_size=32, workers=args.workers, model=settings.backbone,
@@ -143,5 +137,6 @@ def _pretraining(args, folder, root, epochs):
         method="vcop", folder=root, out=folder.path, backbone="r3d_nano", backend=args.backend,
         precision=args.precision, seed=args.seed, workers=args.workers, epochs=epochs,
         batch_size=32, optimizer="adamw", learning_rate=1e-3, clips=3, frames=8, gap=4, stride=1,
-        size=48, resize=[48, 48], short="skip", knn=True, cache_gb=2.0, resume=False,
+        size=48, resize=(48, 48), short="skip", knn=True, cache_gb=2.0, resume=False, overwrite=False,
+        option={},
     )  # fmt: skip

@@ -49,14 +49,40 @@ def training_part(videos, split="auto"):
     return videos.train
 
 
-def usable(videos, sampler, geometry=None, workers=None):
-    """The videos a sampler can use, and those it can't.
+def readable(videos, workers=None):
+    """The videos that can be read, and those that can't.
 
     Args:
         videos: `Videos`.
-        sampler: `Sampler`.
-        geometry: callable(frames of each readable video) giving the advice for short videos.
         workers: int or None, probing processes.
+
+    Returns:
+        (`Videos`, list of {"path", "reason"}).
+
+    Raises:
+        ValueError: fewer than two readable videos.
+    """
+    videos.probe(workers=workers or None, progress=on_terminal())
+    kept, unreadable = videos.usable()
+    if len(kept) < 2:
+        first = f"; the first: {unreadable[0]['path']}: {unreadable[0]['reason']}"
+        raise ValueError(
+            f"Expected at least two readable videos, but {len(kept)} of {len(videos)} can be "
+            f"read{first if unreadable else ''}."
+        )
+    if unreadable:
+        say(f"{len(unreadable)} of {len(videos)} videos can't be read and are left out, the first "
+            f"{unreadable[0]['path']}: {unreadable[0]['reason']}")  # fmt: skip
+    return kept, unreadable
+
+
+def usable(videos, sampler, geometry=None):
+    """The readable videos that a sampler can use, and those it can't.
+
+    Args:
+        videos: `Videos`, readable ones.
+        sampler: `Sampler`.
+        geometry: callable(frames of each video) giving the advice for short videos.
 
     Returns:
         (`Videos`, list of {"path", "reason"}).
@@ -64,28 +90,24 @@ def usable(videos, sampler, geometry=None, workers=None):
     Raises:
         ValueError: fewer than two usable videos, or more than half are too short.
     """
-    videos.probe(workers=workers or None, progress=on_terminal())
-    readable, unreadable = videos.usable()
-    if len(readable) < 2:
-        first = f"; the first: {unreadable[0]['path']}: {unreadable[0]['reason']}"
+    kept, refused = videos.usable(sampler)
+    short = sum(sampler.span(info) > info.frames for info in videos.infos) if refused else 0
+    if short > len(videos) / 2 and short == len(refused):
+        need = max(sampler.span(info) for info in videos.infos)
+        advice = geometry([info.frames for info in videos.infos]) if geometry else ""
         raise ValueError(
-            f"Expected at least two readable videos, but {len(readable)} of {len(videos)} can be "
-            f"read{first if unreadable else ''}."
-        )
-    kept, short = readable.usable(sampler)
-    if len(kept) < 2 or len(short) > len(readable) / 2:
-        need = max(sampler.span(info) for info in readable.infos)
-        advice = geometry([info.frames for info in readable.infos]) if geometry else ""
-        raise ValueError(
-            f"{len(short)} of {len(readable)} videos are too short: one sample needs {need} "
+            f"{short} of {len(videos)} videos are too short: one sample needs {need} "
             f"frames{advice}."
         )
-    if unreadable:
-        say(f"{len(unreadable)} of {len(videos)} videos can't be read and are left out, the first "
-            f"{unreadable[0]['path']}: {unreadable[0]['reason']}")  # fmt: skip
-    if short:
-        say(f"{len(short)} of {len(readable)} videos are too short and are left out")
-    return kept, unreadable + short
+    if len(kept) < 2:
+        raise ValueError(
+            f"Expected at least two usable videos, but {len(refused)} of {len(videos)} can't be "
+            f"used; the first, {refused[0]['path']}: {refused[0]['reason']}."
+        )
+    if refused:
+        say(f"{len(refused)} of {len(videos)} videos are left out, the first "
+            f"{refused[0]['path']}: {refused[0]['reason']}")  # fmt: skip
+    return kept, refused
 
 
 def fitting(clips, frames, gap, stride):
@@ -128,7 +150,14 @@ def load_backbone(preset, policy, clip=None):
     changed = {name: value for name, value in (clip or {}).items() if value is not None}
     if "size" in changed and "resize" not in changed:
         changed["resize"] = scaled(backbone.clip["resize"], backbone.clip["size"], changed["size"])
-    backbone.clip = {**backbone.clip, **changed}
+    wanted = {**backbone.clip, **changed}
+    side = wanted["size"]
+    shape = (wanted["frames"], *(side if isinstance(side, (tuple, list)) else (side, side)), 3)
+    built = getattr(backbone, "clip_shape", (None,))
+    if None not in built and tuple(built) != shape:
+        # A transformer has positions for one grid, so another clip takes another graph.
+        backbone = VideoBackbone.from_preset(preset, dtype=policy, clip_shape=shape)
+    backbone.clip = wanted
     return backbone
 
 

@@ -1,6 +1,7 @@
 """Arguments that several commands share, with their checks."""
 
 import argparse
+import json
 
 BACKENDS = ("tensorflow", "jax", "torch")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -39,6 +40,17 @@ def fraction(text):
     return value
 
 
+def assignment(text):
+    """NAME=VALUE as (name, value), for argparse; a value that is JSON is read as JSON."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, received {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 def choices(allowed):
     """A comma-separated list of names out of `allowed`, for argparse."""
 
@@ -75,16 +87,20 @@ def add_runtime(parser, seed=True):
     )
 
 
-def add_out(parser, default=None, resume=False):
-    """--out, --overwrite and perhaps --resume of a run folder."""
+def add_out(parser, default=None, resume=False, derived=None):
+    """--out, --overwrite and perhaps --resume of a run folder.
+
+    `derived` says in words which folder the command itself picks where none is named.
+    """
     group = parser.add_argument_group("where to write")
+    shown = default or derived
     group.add_argument(
         "--out",
         metavar="RUN",
         default=default,
-        required=default is None,
+        required=shown is None,
         help="the run folder"
-        + (f" (default {default})" if default else "")
+        + (f" (default {shown})" if shown else "")
         + ": config, log, preset, results, report.html",
     )
     group.add_argument(

@@ -4,46 +4,53 @@ Writes a run folder: preset/ (loads with from_preset), log.csv, checkpoints/ (fo
 skipped.json, report.html. Labels, where the folder has any, are used by --knn alone.
 """
 
+import json
 import math
+import os
 import sys
 
-from keras_vssl.cli import inputs, options, session
+from keras_vssl.cli import inputs, methods, options, session
 from keras_vssl.run import RunFolder
 
-METHODS = ("vcop",)
-EXAMPLES = """\
+EXAMPLES = (
+    methods.overview()
+    + """
 examples:
+  keras-vssl pretrain cvrl clips/
   keras-vssl pretrain vcop clips/ --backbone r2plus1d_18 --out run/
-  keras-vssl pretrain vcop clips/ --backbone r3d_nano --frames 8 --gap 4 --size 48 --out run/
-  keras-vssl pretrain vcop clips/ --backbone r3d_nano --frames 8 --gap 4 --size 48 \\
-      --epochs 100 --optimizer adamw --knn --out run/
+  keras-vssl pretrain vcop clips/ --epochs 100 --knn --out run/
   keras-vssl pretrain vcop clips/ --out run/ --resume
 
-VCOP reads 3 clips of 16 frames with 8 frames between them: 64 frames a video (--frames, --gap).
+Without --backbone: the paper's network on a GPU, a nano network of 48-pixel clips on a CPU.
+VCOP reads 3 clips with half a clip between them (--clips, --frames, --gap).
 """
+)
 
 
 def configure(parser):
-    parser.add_argument("method", choices=METHODS, metavar="METHOD", help="one of: vcop")
+    names = ", ".join(methods.NAMES)
+    parser.add_argument("method", choices=methods.NAMES, metavar="METHOD", help=f"one of: {names}")
     options.add_videos(parser)
     parser.add_argument(
         "--backbone",
-        default="r2plus1d_18",
         metavar="PRESET",
-        help="an architecture (keras-vssl presets) or a preset to go on from (default r2plus1d_18)",
+        help="an architecture (keras-vssl presets) or a preset to go on from (default: the "
+        "paper's on a GPU, a nano network on a CPU)",
     )
-    options.add_out(parser, resume=True)
+    options.add_out(parser, resume=True, derived="runs/METHOD-FOLDER")
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=options.positive, default=20, help="default 20")
-    group.add_argument("--batch-size", type=options.positive, help="default: the paper's, 8")
+    group.add_argument(
+        "--batch-size", type=options.positive, help="videos (default 32; 8 for vcop on a GPU)"
+    )
     group.add_argument(
         "--optimizer",
-        choices=("paper", "adamw"),
-        default="paper",
-        help="the paper's SGD at a constant rate, or AdamW with cosine decay, which learns faster "
-        "on small sets",
+        choices=("adamw", "paper"),
+        default="adamw",
+        help="AdamW with cosine decay, which learns fast on small sets, or the paper's optimizer "
+        "with its schedule over this run (default adamw)",
     )
-    group.add_argument("--learning-rate", type=options.fraction, help="default 0.001")
+    group.add_argument("--learning-rate", type=options.fraction, help="of AdamW (default 0.001)")
     group.add_argument(
         "--split",
         choices=("auto", "train", "all"),
@@ -58,79 +65,84 @@ def configure(parser):
         metavar="GB",
         help="memory for decoded videos: small sets are decoded once (default 1; 0: never kept)",
     )
-    clip = parser.add_argument_group("clips (default: VCOP's)")
-    clip.add_argument("--clips", type=options.positive, default=3, help="to order (default 3)")
-    clip.add_argument("--frames", type=options.positive, default=16, help="a clip (default 16)")
-    clip.add_argument("--gap", type=options.natural, default=8, help="between clips (default 8)")
-    clip.add_argument("--stride", type=options.positive, default=1, help="default 1")
-    clip.add_argument("--size", type=options.positive, default=112, help="crop (default 112)")
+    group.add_argument(
+        "--option",
+        type=options.assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the method's class, such as temperature=0.2; may be repeated",
+    )
+    clip = parser.add_argument_group("clips (default: what the backbone was made for)")
+    clip.add_argument("--frames", type=options.positive, help="frames a clip")
+    clip.add_argument("--stride", type=options.positive, help="source frames from one to the next")
+    clip.add_argument("--size", type=options.positive, help="crop in pixels")
+    clip.add_argument("--clips", type=options.positive, help="vcop: clips to order (default 3)")
+    clip.add_argument("--gap", type=options.natural, help="vcop: frames between clips")
     clip.add_argument(
         "--resize",
         type=options.positive,
         nargs="+",
         metavar="PIXELS",
-        help="frame to crop from: height and width, or the shorter side "
-        "(default 128 171, scaled as --size)",
+        help="vcop: frame to crop from, height and width, or the shorter side",
     )
     clip.add_argument(
-        "--short", choices=options.SHORT, default="skip", help="videos shorter than a sample"
+        "--short", choices=options.SHORT, help="vcop: videos shorter than a sample (default skip)"
     )
     options.add_runtime(parser)
 
 
 def run(args):
-    from keras_vssl.data.samplers import ConsecutiveClips, Spatial
-
-    inputs.check_preset(args.backbone, architectures=True)
+    methods.check(args)
+    args.option = dict(args.option)
+    if args.backbone:
+        inputs.check_preset(args.backbone, architectures=True)
     everything = inputs.read_videos(args.folder)
+    args.out = args.out or os.path.join("runs", f"{args.method}-{everything.name}")
+    RunFolder.check(args.out, args.resume, args.overwrite)
     videos = inputs.training_part(everything, args.split)
-    resize = frame(args)
-    if not 2 <= args.clips <= 6:
-        raise ValueError(f"Expected --clips from 2 to 6, received {args.clips}.")
-    sampler = ConsecutiveClips(
-        args.clips, args.frames, args.gap, args.stride,
-        short=args.short, spatial=Spatial(resize, args.size),
-    )  # fmt: skip
-    advice = inputs.fitting(args.clips, args.frames, args.gap, args.stride)
-    kept, skipped = inputs.usable(videos, sampler, advice, args.workers)
-    folder = RunFolder(args.out, resume=args.resume, overwrite=args.overwrite)
+    kept, unreadable = inputs.readable(videos, args.workers)
     if len(videos) < len(everything):
         inputs.say(
             f"the split train: {len(videos)} of {len(everything)} videos (--split all takes all)"
         )
-    pretrain(args, kept, skipped, folder, len(videos), resize)
+    _, folder = pretrain(args, kept, unreadable, len(videos))
     inputs.say(f"preset: {folder.preset}")
     print(folder.file("report.html"))
 
 
-def pretrain(args, videos, skipped, folder, total, resize):
-    """Trains and writes the run folder; `demo` calls it with arguments of its own."""
+def pretrain(args, videos, skipped, total):
+    """Trains and writes the run folder; `demo` calls it with arguments of its own.
+
+    Returns:
+        (the task, the `RunFolder`).
+    """
     picked = session.start(args)
     from keras_vssl import report
-    from keras_vssl.tasks import VCOP
+    from keras_vssl.precision import is_cpu_only
 
-    clip = {"frames": args.frames, "stride": args.stride, "size": args.size, "resize": resize}
-    backbone = inputs.load_backbone(args.backbone, picked["precision"], clip)
-    task = VCOP(
-        backbone, args.clips, args.frames, args.gap, args.stride,
-        resize=resize, size=args.size, short=args.short,
-    )  # fmt: skip
-    batch_size = min(args.batch_size or task.recipe.batch_size, len(videos))
-    _compile(task, args, max(1, len(videos) // batch_size))
-    _same_run(folder, method=args.method, backbone=args.backbone, clip=_json(args, clip))
+    chosen, arguments = methods.settings(args, is_cpu_only())
+    task = methods.build(args.method, chosen["backbone"], arguments, picked["precision"])
+    videos, refused = inputs.usable(videos, task.sampler, _advice(args.method, task.sampler))
+    skipped = [*skipped, *refused]
+    batch_size = min(chosen["batch_size"], len(videos))
+    compile_task(task, args, args.epochs * max(1, len(videos) // batch_size), batch_size)
+    clip = _clip(task.sampler)
+    folder = RunFolder(args.out, resume=args.resume, overwrite=args.overwrite)
+    _same_run(folder, method=args.method, backbone=chosen["backbone"], clip=clip)
     folder.write_config(
         command="pretrain",
         arguments={k: v for k, v in vars(args).items() if k not in ("debug", "command")},
         method=args.method,
-        backbone=args.backbone,
+        backbone=chosen["backbone"],
         dataset=videos.name,
-        clip=_json(args, clip),
-        chance={"accuracy": 1 / math.factorial(args.clips)},
+        clip=clip,
+        options={name: value for name, value in arguments.items() if name not in clip},
+        chance=_chance(args.method, task),
         paper=task.recipe.compare(args.epochs, len(videos)),
         **picked,
     )
     folder.write_skipped(skipped, total)
-    callbacks = [*_knn(args, videos), *folder.callbacks()]
     history = task.fit(
         videos,
         epochs=args.epochs,
@@ -138,36 +150,38 @@ def pretrain(args, videos, skipped, folder, total, resize):
         seed=args.seed,
         out=folder.path,
         resume=args.resume,
-        callbacks=callbacks,
+        callbacks=[*_knn(args, videos), *folder.callbacks()],
         workers=max(args.workers, 1),
         cache_bytes=int(args.cache_gb * 2**30),
         verbose=1 if sys.stdout.isatty() else 2,
     )
     folder.write_skipped([*skipped, *task.skipped], total)
-    task.record = record(args, task, videos, batch_size, picked, history.history)
+    task.record = record(args, task, chosen["backbone"], videos, batch_size, picked, history)
     task.save_to_preset(folder.preset)
     report.write(folder.path)
-    return task
+    return task, folder
 
 
-def record(args, task, videos, batch_size, picked, history):
+def record(args, task, backbone, videos, batch_size, picked, history):
     """What the model card says of a run."""
     from keras_vssl.run import versions
 
+    losses = history.history.get("loss")
+    sampler = task.sampler
     return {
         "method": type(task).__name__,
-        "backbone": args.backbone,
+        "backbone": backbone,
         "data": {"name": videos.name, "videos": len(videos)},
         "recipe": {
             "epochs": args.epochs,
             "batch_size": batch_size,
             "optimizer": args.optimizer,
-            "learning_rate": args.learning_rate or 1e-3,
+            "learning_rate": args.learning_rate or (1e-3 if args.optimizer == "adamw" else None),
             "seed": args.seed,
             "precision": picked["precision"],
-            "clips": f"{args.clips} of {args.frames} frames, gap {args.gap}, stride {args.stride}",
-            "crop": args.size,
-            "final_loss": float(history["loss"][-1]) if history.get("loss") else None,
+            "clips": f"{sampler.views} of {sampler.frames} frames, {sampler.shape[2]} x "
+            f"{sampler.shape[3]} pixels",
+            "final_loss": float(losses[-1]) if losses else None,
             "length": task.recipe.compare(args.epochs, len(videos)),
         },
         "versions": versions(),
@@ -175,18 +189,42 @@ def record(args, task, videos, batch_size, picked, history):
     }
 
 
-def frame(args):
-    """The frame to crop from, by --resize or VCOP's 128 x 171 for 112."""
-    if args.resize is None:
-        return tuple(inputs.scaled((128, 171), 112, args.size))
-    if len(args.resize) > 2:
-        raise ValueError(f"Expected --resize with one or two numbers, received {args.resize}.")
-    return args.resize[0] if len(args.resize) == 1 else tuple(args.resize)
+def compile_task(task, args, steps, batch_size):
+    """Compiles for a run of so many steps: with the paper's optimizer, or with AdamW."""
+    import keras
+
+    if args.optimizer == "adamw":
+        rate = keras.optimizers.schedules.CosineDecay(args.learning_rate or 1e-3, steps)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-2)
+        task.default_compile(steps=steps, batch_size=batch_size, optimizer=optimizer)
+    else:
+        task.default_compile(steps=steps, batch_size=batch_size)
+        if args.learning_rate:
+            if task.has_schedule:
+                raise ValueError(
+                    f"Expected --learning-rate with --optimizer adamw, because {args.method}'s own "
+                    f"has a schedule; leave one of them out."
+                )
+            task.optimizer.learning_rate = args.learning_rate
 
 
-def _json(args, clip):
-    resize = list(clip["resize"]) if isinstance(clip["resize"], tuple) else clip["resize"]
-    return {"clips": args.clips, "gap": args.gap, **clip, "resize": resize}
+def _clip(sampler):
+    """The clips' geometry, as the run's files say it."""
+    names = ("frames", "stride", "gap", "clips")
+    clip = {name: getattr(sampler, name) for name in names if hasattr(sampler, name)}
+    spatial = sampler.spatial
+    return json.loads(json.dumps({**clip, "size": spatial.size, "resize": spatial.resize}))
+
+
+def _chance(method, task):
+    # What guessing gives, for the curves.
+    return {"accuracy": 1 / math.factorial(task.sampler.views)} if method == "vcop" else {}
+
+
+def _advice(method, sampler):
+    if method != "vcop":
+        return None
+    return inputs.fitting(sampler.clips, sampler.frames, sampler.gap, sampler.stride)
 
 
 def _same_run(folder, **now):
@@ -198,20 +236,6 @@ def _same_run(folder, **now):
                 f"Expected to resume with the {name} the run began with, {before[name]}, received "
                 f"{value}; use the same arguments or another --out."
             )
-
-
-def _compile(task, args, steps_per_epoch):
-    import keras
-
-    if args.optimizer == "adamw":
-        rate = keras.optimizers.schedules.CosineDecay(
-            args.learning_rate or 1e-3, args.epochs * steps_per_epoch
-        )
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-2)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        task.compile(optimizer, loss, metrics=["accuracy"])
-    elif args.learning_rate:
-        task.optimizer.learning_rate = args.learning_rate
 
 
 def _knn(args, videos):

@@ -3,6 +3,7 @@
 import math
 
 from keras_vssl.report.charts import escape
+from keras_vssl.tasks import METHODS as TASKS
 
 PROTOCOLS = {
     "retrieval": "Retrieval",
@@ -31,7 +32,7 @@ def method_name(method):
     """A method as the page writes it: VCOP for "vcop"."""
     if method in METHODS:
         return METHODS[method]
-    return method.upper() if len(method) <= 5 else method.replace("_", " ")
+    return TASKS.get(method, method.replace("_", " "))
 
 
 def protocol_table(rows):

@@ -58,7 +58,9 @@ BAD = [
     ("nonsense", "no command"),
     ("pretrian vcop clips", "did you mean pretrain"),
     ("pretrain simclr clips --out out", "invalid choice"),
-    ("pretrain vcop clips", "--out"),
+    ("pretrain vcop clips", "two readable videos, but 0 of 2"),
+    ("pretrain cvrl clips --gap 3", "--gap with vcop only"),
+    ("pretrain cvrl clips --option strength", "NAME=VALUE"),
     ("pretrain vcop nowhere --out out", "nowhere"),
     ("pretrain vcop none --out out", "Expected videos in"),
     ("pretrain vcop file.txt --out out", "file.txt"),
@@ -104,7 +106,7 @@ def test_bad_input_is_one_sentence_and_status_2(line, part, world, capfd, monkey
     said = [line for line in err.splitlines() if not line.startswith("left out: ")]
     assert len(said) == 1 and said[0].startswith("keras-vssl"), err
     assert part in err and "Traceback" not in err and out == ""
-    assert not (world / "out").exists()
+    assert not (world / "out").exists() and not (world / "runs").exists()
 
 
 def test_an_old_run_is_neither_mixed_nor_lost(world, capfd, monkeypatch):
