@@ -1,36 +1,88 @@
-"""The table in README.md: VCOP on real clips, beside its floors and baselines.
+"""The table in README.md: the methods on real clips, beside their floors and baselines.
 
 `python -m benchmarks.real_clips` trains and evaluates everything, seed by seed, and can be stopped and
-started again; `--table` only rewrites README.md's table from the committed results.
+started again; what it measures takes the place of the same rows in the committed results. `--table` only
+rewrites README.md's table from them.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "real_clips.json"
 MARKS = "<!-- real clips: begin -->", "<!-- real clips: end -->"
 
-# One recipe for both sets; only the stride differs, so that a clip covers the action.
+# One recipe for all sets; only the stride differs, so that a clip covers the action.
 BACKBONE = "r3d_nano"
 SHIPPED = "vcop_r3d_nano"
 FRAMES, SIZE, RESIZE = 8, 48, (48, 64)
-SETS = {
-    "actions": {"stride": 1, "gap": 2, "epochs": 20},
-    "tennis": {"stride": 2, "gap": 2, "epochs": 40},
-}
+STRIDES = {"actions": 1, "tennis": 2, "faces": 3}
 RATE, BATCH = 1e-3, 32
 FINETUNE = {"epochs": 15, "batch_size": 16, "rate": 1e-2}
 
 
-def run(name, data, seed, work):
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How one method is pre-trained here.
+
+    Args:
+        task: str, the class.
+        epochs: dict of data set to int.
+        options: dict, the task's arguments beside the clip.
+        backbone: str, the preset it begins with.
+        title: str, in the table.
+        gap: dict of data set to int, VCOP's.
+    """
+
+    task: str
+    epochs: dict
+    options: dict = dataclasses.field(default_factory=dict)
+    backbone: str = BACKBONE
+    title: str = ""
+    gap: int | None = None
+
+
+METHODS = {
+    # From the shipped preset: on a few hundred clips VCOP from random weights is still at chance
+    # after as many steps.
+    "vcop": Method(
+        "VCOP",
+        {"actions": 20, "tennis": 40},
+        {"resize": RESIZE},
+        SHIPPED,
+        "**VCOP, motion world, then these clips, no labels**",
+        gap=2,
+    ),
+    "cvrl": Method(
+        "CVRL",
+        {"actions": 30, "tennis": 60},
+        {"widths": (256, 64), "asymmetric": False, "strength": 0.25},
+        title="**CVRL, these clips, no labels**",
+    ),
+}
+
+
+def make(kv, method, name):
+    """The task for one data set."""
+    setting = METHODS[method]
+    clip = {"frames": FRAMES, "stride": STRIDES[name], "resize": RESIZE, "size": SIZE}
+    backbone = kv.backbones.VideoBackbone.from_preset(setting.backbone, clip=clip)
+    arguments = {"frames": FRAMES, "stride": STRIDES[name], "size": SIZE, **setting.options}
+    if setting.gap is not None:
+        arguments["gap"] = setting.gap
+    return getattr(kv.tasks, setting.task)(backbone, **arguments)
+
+
+def run(method, name, data, seed, work):
     """Pre-trains and evaluates one seed; returns its rows."""
-    done = work / f"{name}-{seed}" / "results.json"
-    if done.is_file():
-        return json.loads(done.read_text())["rows"]
+    folder = work / f"{method}-{name}-{seed}"
+    if (folder / "results.json").is_file():
+        return json.loads((folder / "results.json").read_text())["rows"]
     import keras
 
     import keras_vssl as kv
@@ -38,26 +90,17 @@ def run(name, data, seed, work):
 
     precision, _ = choose("auto")
     keras.config.set_dtype_policy(precision)
-    setting = SETS[name]
     videos = kv.data.Videos.from_folder(data / name)
     keras.utils.set_random_seed(seed)
-    clip = {"frames": FRAMES, "stride": setting["stride"], "resize": RESIZE, "size": SIZE}
-    # From the shipped preset: on a few hundred clips VCOP from random weights is still at chance
-    # after as many steps.
-    backbone = kv.backbones.VideoBackbone.from_preset(SHIPPED, clip=clip)
-    task = kv.tasks.VCOP(
-        backbone, 3, FRAMES, setting["gap"], setting["stride"], resize=RESIZE, size=SIZE
-    )
-    steps = setting["epochs"] * max(1, len(videos.train) // BATCH)
-    task.compile(
-        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(RATE, steps), 1e-2),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    folder = work / f"{name}-{seed}"
-    task.fit(
-        videos.train,
-        epochs=setting["epochs"],
+    task = make(kv, method, name)
+    epochs = METHODS[method].epochs[name]
+    train = task.prepare(videos.train)
+    steps = epochs * max(1, len(train) // BATCH)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
+    task.default_compile(optimizer=keras.optimizers.AdamW(rate, 1e-2))
+    history = task.fit(
+        train,
+        epochs=epochs,
         batch_size=BATCH,
         seed=seed,
         out=str(folder),
@@ -66,24 +109,30 @@ def run(name, data, seed, work):
         verbose=2,
     )
     task.save_to_preset(folder / "preset")
-    evaluation = measure(kv, task.backbone, videos, seed, name, "vcop", True)
+    backbone = "r3d_nano" if METHODS[method].backbone == SHIPPED else METHODS[method].backbone
+    first = next(m for m in METHODS if METHODS[m].backbone in (SHIPPED, backbone))
+    evaluation = measure(kv, task.backbone, videos, seed, name, method, backbone, method == first)
     for row in evaluation.rows:
-        if row["method"] == "vcop":
+        if row["method"] == method:
             row["seed"] = seed  # each seed is a pre-training of its own
-            row["pretrain_epochs"] = setting["epochs"]
-    # The shipped preset, which has seen a synthetic world and no real clip.
-    shipped = kv.backbones.VideoBackbone.from_preset(SHIPPED, clip=clip)
-    evaluation.rows += measure(kv, shipped, videos, seed, name, "vcop_motion_world", False).rows
+            row["pretrain_epochs"] = epochs
+    if method == "vcop":
+        # The shipped preset, which has seen a synthetic world and no real clip.
+        shipped = kv.backbones.VideoBackbone.from_preset(SHIPPED, clip=task.backbone.clip)
+        rows = measure(kv, shipped, videos, seed, name, "vcop_motion_world", backbone, False).rows
+        evaluation.rows += rows
     common = {k: evaluation.rows[0][k] for k in ("backbone", "dataset", "frames", "versions")}
-    for part in ("train", "test"):
-        accuracy = task.evaluate(getattr(videos, part), batch_size=BATCH, verbose=0)[1]
+    found = {f"train_{k}": v[-1] for k, v in history.history.items() if k in PRETEXT}
+    held_out = task.evaluate(videos.test, batch_size=BATCH, verbose=0, return_dict=True)
+    found |= {f"test_{k}": v for k, v in held_out.items() if k in PRETEXT}
+    for metric, value in found.items():
         evaluation.rows.append(
             {
                 **common,
-                "method": "vcop",
+                "method": method,
                 "protocol": "pretext",
-                "metric": f"{part}_accuracy",
-                "value": float(accuracy),
+                "metric": metric,
+                "value": float(value),
                 "seed": seed,
                 "labels_used": False,
             }
@@ -92,7 +141,14 @@ def run(name, data, seed, work):
     return evaluation.rows
 
 
-def measure(kv, backbone, videos, seed, name, method, baselines):
+# What a method logs of its pretext: name, in words, and what guessing gives in a batch of 32.
+PRETEXT = {
+    "accuracy": ("order accuracy", 1 / 6),
+    "contrast_accuracy": ("its own second clip found among 32", 1 / 32),
+}
+
+
+def measure(kv, backbone, videos, seed, name, method, backbone_name, baselines):
     """Every protocol on one backbone."""
     return kv.downstream.evaluate(
         backbone,
@@ -103,7 +159,7 @@ def measure(kv, backbone, videos, seed, name, method, baselines):
         baselines=baselines,
         method=method,
         dataset=name,
-        backbone_name=BACKBONE,
+        backbone_name=backbone_name,
         finetune_epochs=FINETUNE["epochs"],
         finetune_batch_size=FINETUNE["batch_size"],
         learning_rate=FINETUNE["rate"],
@@ -112,52 +168,69 @@ def measure(kv, backbone, videos, seed, name, method, baselines):
     )
 
 
+COLUMNS = [
+    ("retrieval", "top1", "retrieval top-1"),
+    ("retrieval", "top5", "top-5"),
+    ("linear", "top1", "linear probe"),
+    ("finetune", "top1", "fine-tune"),
+]
+BASELINES = {
+    "floor_thumbnail": "floor: 8x8 mean frame, nearest neighbour",
+    "floor_difference": "floor: 8x8 frame difference, nearest neighbour",
+    "random": "random initialisation",
+    "supervised": "supervised from scratch",
+    "vcop_motion_world": "VCOP, motion world alone (`vcop_r3d_nano`)",
+}
+
+
 def table(rows):
     """The README's table as Markdown."""
     from keras_vssl.downstream.results import summary
 
-    names = {
-        "floor_thumbnail": "floor: 8x8 mean frame, nearest neighbour",
-        "floor_difference": "floor: 8x8 frame difference, nearest neighbour",
-        "random": "random initialisation",
-        "vcop_motion_world": "VCOP, motion world alone (`vcop_r3d_nano`)",
-        "vcop": "**VCOP, motion world, then these clips, no labels**",
-        "supervised": "supervised from scratch",
-    }
-    columns = [
-        ("retrieval", "top1", "retrieval top-1"),
-        ("retrieval", "top5", "top-5"),
-        ("linear", "top1", "linear probe"),
-        ("finetune", "top1", "fine-tune"),
-    ]
-    found = {(s["dataset"], s["method"], s["protocol"], s["metric"]): s for s in summary(rows)}
+    found = summary(rows)
+    titles = {**BASELINES, **{name: method.title for name, method in METHODS.items()}}
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        here = [s for s in found if s["dataset"] == dataset]
         lines += [
             f"**{dataset}**",
             "",
-            "| | " + " | ".join(title for _, _, title in columns) + " |",
-            "| --- |" + " --- |" * len(columns),
+            "| | " + " | ".join(title for _, _, title in COLUMNS) + " |",
+            "| --- |" + " --- |" * len(COLUMNS),
         ]
-        for method, title in names.items():
-            cells = []
-            for protocol, metric, _ in columns:
-                s = found.get((dataset, method, protocol, metric))
-                if s is None:
-                    cells.append("")
-                elif s["spread"] is None:
-                    cells.append(f"{100 * s['mean']:.1f}")
-                else:
-                    cells.append(f"{100 * s['mean']:.1f} ± {100 * s['spread']:.1f}")
-            lines.append(f"| {title} | " + " | ".join(cells) + " |")
-        pretext = found.get((dataset, "vcop", "pretext", "test_accuracy"))
-        if pretext:
-            lines += [
-                "",
-                f"Order accuracy on test videos: {100 * pretext['mean']:.1f} % (chance 16.7 %).",
-            ]
-        lines.append("")
+        backbones = list(dict.fromkeys(s["backbone"] for s in here))
+        for method, title in titles.items():
+            for backbone in backbones:
+                cells = [_cell(here, method, backbone, *column[:2]) for column in COLUMNS]
+                if any(cells):
+                    other = backbone != BACKBONE and not method.startswith("floor")
+                    name = f"{title} ({backbone})" if other else title
+                    lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines += ["", *_pretext(here), ""]
     return "\n".join(lines)
+
+
+def _cell(found, method, backbone, protocol, metric):
+    key = (method, backbone, protocol, metric)
+    columns = ("method", "backbone", "protocol", "metric")
+    s = next((s for s in found if tuple(s[c] for c in columns) == key), None)
+    if s is None:
+        return ""
+    spread = "" if s["spread"] is None else f" ± {100 * s['spread']:.1f}"
+    return f"{100 * s['mean']:.1f}{spread}"
+
+
+def _pretext(found):
+    """A sentence of how well each method does its own task on test videos."""
+    parts = []
+    for s in found:
+        metric = s["metric"].removeprefix("test_")
+        if s["protocol"] == "pretext" and s["metric"].startswith("test_") and metric in PRETEXT:
+            words, chance = PRETEXT[metric]
+            task = METHODS[s["method"]].task
+            value, floor = (f"{100 * v:.1f} %" for v in (s["mean"], chance))
+            parts.append(f"{task}: {words}, {value} (chance {floor})")
+    return [f"The pretext on test videos. {'; '.join(parts)}."] if parts else []
 
 
 def write_readme(rows):
@@ -172,45 +245,58 @@ def write_readme(rows):
 
 def main(argv=None):
     """See the module's docstring."""
-    from keras_vssl.files import write_json_atomic
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks.real_clips", description=__doc__)
     shared = os.environ.get("KERAS_VSSL_SHARED", ROOT.parent / "shared")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(shared) / "data")
-    parser.add_argument("--sets", default="actions,tennis")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--sets", default=",".join(STRIDES))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "runs" / "real_clips")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args(argv)
-    if not arguments.table:
-        rows = []
-        for seed in map(int, arguments.seeds.split(",")):
-            for name in arguments.sets.split(","):
-                rows += run(name, arguments.data, seed, arguments.work)
-        unique = {}
-        for row in rows:  # floors depend on no seed and come with each
-            key = tuple(row.get(k) for k in ("dataset", "method", "protocol", "metric", "seed"))
-            unique[key] = row
-        order = list(SETS)
-        rows = sorted(unique.values(), key=lambda row: order.index(row["dataset"]))
-        settings = {
-            "backbone": BACKBONE,
-            "start": SHIPPED,
-            "sets": SETS,
-            "frames": FRAMES,
-            "resize": RESIZE,
-            "size": SIZE,
-            "learning_rate": RATE,
-            "batch_size": BATCH,
-            "finetune": FINETUNE,
-        }
-        write_json_atomic(
-            RESULTS,
-            {"command": "python -m benchmarks.real_clips", "settings": settings, "rows": rows},
-        )
+    wanted = [
+        (method, name, seed)
+        for seed in arguments.seeds.split(",")
+        for method in arguments.methods.split(",")
+        for name in arguments.sets.split(",")
+        if name in METHODS[method].epochs
+    ]
+    if len(wanted) == 1 and not arguments.table:
+        method, name, seed = wanted[0]
+        keep(run(method, name, arguments.data, int(seed), arguments.work))
+    elif not arguments.table:
+        for method, name, seed in wanted:  # a process each: Keras keeps what it has compiled
+            which = ["--methods", method, "--sets", name, "--seeds", seed]
+            where = ["--data", arguments.data, "--work", arguments.work]
+            command = [sys.executable, "-m", "benchmarks.real_clips", *which, *where]
+            subprocess.run(command, cwd=ROOT, check=True)
     rows = json.loads(RESULTS.read_text())["rows"]
     write_readme(rows)
     print(table(rows))
+
+
+def keep(rows):
+    """Puts rows into the committed results, in place of those of the same name."""
+    from keras_vssl.files import write_json_atomic
+
+    known = json.loads(RESULTS.read_text())["rows"] if RESULTS.is_file() else []
+    names = ("dataset", "backbone", "method", "protocol", "metric", "seed")
+    merged = {tuple(row.get(name) for name in names): row for row in [*known, *rows]}
+    order = list(STRIDES)
+    rows = sorted(merged.values(), key=lambda row: order.index(row["dataset"]))
+    settings = {
+        "methods": {name: dataclasses.asdict(method) for name, method in METHODS.items()},
+        "strides": STRIDES,
+        "frames": FRAMES,
+        "resize": RESIZE,
+        "size": SIZE,
+        "learning_rate": RATE,
+        "batch_size": BATCH,
+        "finetune": FINETUNE,
+    }
+    write_json_atomic(
+        RESULTS, {"command": "python -m benchmarks.real_clips", "settings": settings, "rows": rows}
+    )
 
 
 if __name__ == "__main__":
