@@ -7,6 +7,7 @@ rewrites README.md's table from them.
 
 import argparse
 import dataclasses
+import inspect
 import json
 import os
 import pathlib
@@ -64,6 +65,31 @@ METHODS = {
         {"widths": (256, 64), "asymmetric": False, "strength": 0.25},
         title="**CVRL, these clips, no labels**",
     ),
+    "modist": Method(
+        "MoDist",
+        {"actions": 30, "tennis": 60},
+        {
+            "beta_inverse": 2,
+            "widths": (256, 64),
+            "momentum": 0.98,
+            "queue_size": 256,
+            "motion_frames": 8,
+            "fps": 25.0,
+            "offset": (0.1, 2.0),
+            "jitter": 0.3,
+            "grayscale": 0.0,
+            "blur": 0.0,
+            "strength": 0.1,
+        },
+        title="**MoDist (frame differences), these clips, no labels**",
+    ),
+    "videomae": Method(
+        "VideoMAE",
+        {"actions": 120, "tennis": 240},
+        {"decoder_depth": 2, "ratio": 0.75},
+        "video_vit_nano",
+        "**VideoMAE, these clips, no labels**",
+    ),
 }
 
 
@@ -72,10 +98,12 @@ def make(kv, method, name):
     setting = METHODS[method]
     clip = {"frames": FRAMES, "stride": STRIDES[name], "resize": RESIZE, "size": SIZE}
     backbone = kv.backbones.VideoBackbone.from_preset(setting.backbone, clip=clip)
-    arguments = {"frames": FRAMES, "stride": STRIDES[name], "size": SIZE, **setting.options}
-    if setting.gap is not None:
-        arguments["gap"] = setting.gap
-    return getattr(kv.tasks, setting.task)(backbone, **arguments)
+    task = getattr(kv.tasks, setting.task)
+    known = inspect.signature(task).parameters  # a transformer's clip is its backbone's
+    clip = {"frames": FRAMES, "stride": STRIDES[name], "size": SIZE, "gap": setting.gap}
+    clip["motion_stride"] = STRIDES[name]
+    arguments = {k: v for k, v in clip.items() if k in known and v is not None}
+    return task(backbone, **{**arguments, **setting.options})
 
 
 def run(method, name, data, seed, work):
@@ -145,6 +173,8 @@ def run(method, name, data, seed, work):
 PRETEXT = {
     "accuracy": ("order accuracy", 1 / 6),
     "contrast_accuracy": ("its own second clip found among 32", 1 / 32),
+    "vm_accuracy": ("its own motion nearer than those of the 256 in the queue", 1 / 257),
+    "explained_variance": ("variance of the hidden pixels explained", 0.0),
 }
 
 
