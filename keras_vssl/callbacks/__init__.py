@@ -5,6 +5,7 @@ from keras_vssl import lazy
 _NAMES = {
     "Checkpoint": "checkpoint",
     "Collapse": "collapse",
+    "Curriculum": "curriculum",
     "Finite": "finite",
     "KNNCallback": "knn",
     "Throughput": "throughput",

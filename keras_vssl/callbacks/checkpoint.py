@@ -84,6 +84,8 @@ class Checkpoint(keras.callbacks.Callback):
         if self._loaded is not None:
             self._restore(self._loaded)
             self._loaded = None
+            if not self.begin:  # what was saved are the means of the epoch before
+                self.model.reset_metrics()
 
     def on_train_batch_end(self, batch, logs=None):
         done = self.begin + batch + 1

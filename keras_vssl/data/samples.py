@@ -1,5 +1,6 @@
 """The sample function, and which rows make up a batch."""
 
+import dataclasses
 import sys
 import threading
 
@@ -19,7 +20,8 @@ class Samples:
 
     Args:
         videos: `Videos`; rows the sampler refuses must be left out before (`videos.usable`).
-        sampler: `Sampler`.
+        sampler: `Sampler`. One whose plans have views of flow has the `FlowCache` they are read
+            from as `flow`.
         seed: int.
         target: "plan" (the pretext's target), "label" (class ids, supervised) or None.
         threads: int, decoder threads a file.
@@ -77,7 +79,7 @@ class Samples:
 
     def read(self, row, epoch=0):
         """Reads one sample or raises `ReadError`: no replacement."""
-        from keras_vssl.data.reader import ReadError, read_plan
+        from keras_vssl.data.reader import ReadError, clip_groups, read_plan
 
         try:
             plan = self.plan(row, epoch)
@@ -86,6 +88,8 @@ class Samples:
                 data = self._cache.read(path, self.videos.infos[row], plan, self.timeout)
             else:
                 data = read_plan(path, plan, threads=self.threads, timeout=self.timeout)
+            for name, views in clip_groups(plan, "flow").items():
+                data[name] = self.sampler.flow.read(path, views)
         except ReadError:
             raise
         except (OSError, ValueError, ArithmeticError) as error:
@@ -109,7 +113,11 @@ class Samples:
 
 
 class FrameCache:
-    """Whole decoded videos, kept while they fit into `limit` bytes."""
+    """Whole decoded videos, kept while they fit into `limit` bytes.
+
+    Sound is read from the file every time: that is cheap, and what is heard must not depend, not
+    even by rounding, on which videos happened to fit.
+    """
 
     def __init__(self, limit):
         self.limit, self.used = limit, 0
@@ -124,21 +132,26 @@ class FrameCache:
         with self.lock:
             frames = self.videos.get(path)
             fits = frames is not None or self.used + size <= self.limit
-        if plan.audio or not fits:
+        if not fits:
             return read_plan(path, plan, timeout=timeout)
         if frames is None:
             with VideoReader(path, timeout=timeout) as reader:
                 frames = reader.frames(range(reader.info.frames))
-            with self.lock:
-                if path not in self.videos:
+            size = sum(frame.nbytes for frame in frames)
+            with self.lock:  # another thread may have filled the place meanwhile
+                if path not in self.videos and self.used + size <= self.limit:
                     self.videos[path] = frames
-                    self.used += sum(frame.nbytes for frame in frames)
-        return {
+                    self.used += size
+        data = {
             name: np.stack(
                 [np.stack([crop(frames[i], v) for i in v.frames.tolist()]) for v in views]
             )
             for name, views in clip_groups(plan).items()
         }
+        if plan.audio:
+            sound = dataclasses.replace(plan, views=(), groups={})
+            data |= read_plan(path, sound, timeout=timeout)
+        return data
 
 
 class Batches:

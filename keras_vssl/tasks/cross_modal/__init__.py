@@ -1,0 +1,1 @@
+"""Cross-modal methods: pictures and sound, or pictures and words, teach each other."""
