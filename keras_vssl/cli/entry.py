@@ -10,6 +10,7 @@ import sys
 COMMANDS = {
     "demo": "write small synthetic videos, pre-train on them, evaluate, report: minutes, no data",
     "probe": "what is in a folder of videos and what can't be read",
+    "flow": "compute the optical flow of a folder of videos once, for methods that learn from it",
     "pretrain": "learn a representation from a folder of videos without labels",
     "evaluate": "retrieval, k-NN, linear probe and fine-tuning of a representation",
     "finetune": "train a classifier from a preset on labelled videos",

@@ -76,12 +76,12 @@ def readable(videos, workers=None):
     return kept, unreadable
 
 
-def usable(videos, sampler, geometry=None):
-    """The readable videos that a sampler can use, and those it can't.
+def usable(videos, task, geometry=None):
+    """The readable videos that a task can use, and those it can't.
 
     Args:
         videos: `Videos`, readable ones.
-        sampler: `Sampler`.
+        task: `Task`.
         geometry: callable(frames of each video) giving the advice for short videos.
 
     Returns:
@@ -90,8 +90,16 @@ def usable(videos, sampler, geometry=None):
     Raises:
         ValueError: fewer than two usable videos, or more than half are too short.
     """
+    from keras_vssl.data.samplers import Sampler
+
+    sampler = task.sampler
     kept, refused = videos.usable(sampler)
-    short = sum(sampler.span(info) > info.frames for info in videos.infos) if refused else 0
+    short = 0
+    if refused:  # for their length, and nothing else
+        short = sum(
+            reason is not None and reason == Sampler.refuses(sampler, info)
+            for info, reason in ((info, sampler.refuses(info)) for info in videos.infos)
+        )
     if short > len(videos) / 2 and short == len(refused):
         need = max(sampler.span(info) for info in videos.infos)
         advice = geometry([info.frames for info in videos.infos]) if geometry else ""
@@ -102,7 +110,7 @@ def usable(videos, sampler, geometry=None):
     if len(kept) < 2:
         raise ValueError(
             f"Expected at least two usable videos, but {len(refused)} of {len(videos)} can't be "
-            f"used; the first, {refused[0]['path']}: {refused[0]['reason']}."
+            f"used; the first: {refused[0]['path']}: {refused[0]['reason']}; {task.advice}."
         )
     if refused:
         say(f"{len(refused)} of {len(videos)} videos are left out, the first "

@@ -52,6 +52,36 @@ METHODS = {
             "strength": 0.25,
         },
     ),
+    "modist": Method(
+        "motion distillation: which motion belongs to this clip?",
+        {"backbone": "slow_r50_dense", "batch_size": 32, "queue_size": 16384},
+        {
+            "backbone": "slow_nano_dense",
+            "batch_size": 32,
+            "beta_inverse": 2,
+            "widths": [256, 64],
+            "momentum": 0.98,
+            "queue_size": 64,
+            "motion_frames": 8,
+            "motion_stride": 1,
+            "jitter": 0.3,
+            "grayscale": 0.0,
+            "blur": 0.0,
+            "strength": 0.1,
+        },
+    ),
+    "videomae": Method(
+        "masked autoencoding: what is behind the mask?",
+        {"backbone": "video_vit_base", "batch_size": 32},
+        {"backbone": "video_vit_nano", "batch_size": 32, "decoder_depth": 2, "ratio": 0.75},
+    ),
+    "avts": Method(
+        "audio-visual synchronisation: is this the sound of this moment? (videos with sound)",
+        {"backbone": "mc3_18", "batch_size": 32, "frames": 25, "size": 224},
+        {"backbone": "mc3_nano", "batch_size": 32, "audio_backbone": "audio_vgg_nano"},
+        flags=("frames", "size"),
+        optimizer="paper",
+    ),
 }
 NAMES = tuple(METHODS)
 

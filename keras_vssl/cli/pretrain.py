@@ -46,9 +46,8 @@ def configure(parser):
     group.add_argument(
         "--optimizer",
         choices=("adamw", "paper"),
-        default="adamw",
         help="AdamW with cosine decay, which learns fast on small sets, or the paper's optimizer "
-        "with its schedule over this run (default adamw)",
+        "with its schedule over this run (default adamw; paper for avts)",
     )
     group.add_argument("--learning-rate", type=options.fraction, help="of AdamW (default 0.001)")
     group.add_argument(
@@ -95,6 +94,7 @@ def configure(parser):
 def run(args):
     methods.check(args)
     args.option = dict(args.option)
+    args.optimizer = args.optimizer or methods.METHODS[args.method].optimizer
     if args.backbone:
         inputs.check_preset(args.backbone, architectures=True)
     everything = inputs.read_videos(args.folder)
@@ -123,7 +123,7 @@ def pretrain(args, videos, skipped, total):
 
     chosen, arguments = methods.settings(args, is_cpu_only())
     task = methods.build(args.method, chosen["backbone"], arguments, picked["precision"])
-    videos, refused = inputs.usable(videos, task.sampler, _advice(args.method, task.sampler))
+    videos, refused = inputs.usable(videos, task, _advice(args.method, task.sampler))
     skipped = [*skipped, *refused]
     batch_size = min(chosen["batch_size"], len(videos))
     compile_task(task, args, args.epochs * max(1, len(videos) // batch_size), batch_size)

@@ -1,11 +1,14 @@
 """What the tasks share that pull embeddings of one video together."""
 
+import warnings
+
 import keras
 from keras import ops
 
 from keras_vssl.callbacks.collapse import Collapse
 from keras_vssl.distribution import data_shards, replica_count, shuffle, unshuffle
 from keras_vssl.layers.normalization import set_statistics
+from keras_vssl.layers.queue import MemoryQueue
 from keras_vssl.metrics.embeddings import alignment, feature_std, uniformity
 from keras_vssl.tasks.task import Task
 
@@ -71,6 +74,18 @@ class JointEmbedding(Task):
             return function(x)
         rows, order = shuffle(x, seed)
         return unshuffle(function(rows), order)
+
+    def prepare(self, videos):
+        """`Task.prepare`; warns of a queue that holds keys of each video's own."""
+        usable = super().prepare(videos)
+        size = max((q.size for q in self.layers if isinstance(q, MemoryQueue)), default=0)
+        if size >= len(usable):
+            warnings.warn(
+                f"The queue holds {size} keys and there are {len(usable)} videos, so that a "
+                f"video's own keys are among its negatives; use queue_size={len(usable) // 2}.",
+                stacklevel=3,
+            )
+        return usable
 
     def track(self, values, first, second):
         """Updates the logged means.
