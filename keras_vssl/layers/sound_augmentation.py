@@ -71,8 +71,9 @@ class RandomRoll(_Random):
     """Rolls each sample along one axis; what leaves at one end enters at the other.
 
     Args:
-        most: int, the largest shift to either side; `None` for any (AudioMAE rolls waveforms so;
-            AST rolls spectrograms by up to 10 frames).
+        most: int, the largest shift to either side; `None` for any (AudioMAE means to roll
+            waveforms so, but its code draws from the length of the wrong axis, which is 1; AST
+            rolls spectrograms by up to 10 frames).
         axis: -1 or -2: the samples of a waveform `[B, n]`, or the frames of a spectrogram
             `[B, T, F]`.
         seed: int or `None`.
@@ -104,6 +105,78 @@ class RandomRoll(_Random):
 
     def get_config(self):
         return {**super().get_config(), "most": self.most, "axis": self.axis}
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class UniformNoise(_Random):
+    """Adds noise from [0, a) to each sample, where a is drawn from [0, amount).
+
+    Args:
+        amount: float > 0, the largest noise. AST adds up to 0.1 to the normalised spectrograms of
+            Speech Commands.
+        seed: int or `None`.
+
+    Call arguments:
+        inputs: float `[B, ...]`.
+    """
+
+    def __init__(self, amount=0.1, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        if amount <= 0:
+            raise ValueError(f"Expected a positive `amount`, but received {amount}.")
+        self.amount = float(amount)
+
+    def change(self, inputs):
+        shape = ops.shape(inputs)
+        single = (shape[0], *[1] * (len(shape) - 1))
+        most = self.amount * keras.random.uniform(single, seed=self.generator)
+        return inputs + most * keras.random.uniform(shape, seed=self.generator)
+
+    def get_config(self):
+        return {**super().get_config(), "amount": self.amount}
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class WaveformMixup(_Random):
+    """Mixes some waveforms, and their labels, with the sample before them in the batch.
+
+    `l x + (1 - l) x'` with l ~ Beta(c, c), the labels alike. AST and AudioMAE draw the other
+    sample from the whole data set; in shuffled batches the neighbour is as good.
+
+    Args:
+        probability: float in [0, 1], that a sample is mixed.
+        concentration: float, c.
+        seed: int or `None`.
+
+    Call arguments:
+        inputs: `(waveforms, labels)`, floats `[B, n]` and `[B, classes]`.
+
+    Reference:
+        Gong et al. Interspeech 2021 (https://arxiv.org/abs/2104.01778), Sec. 3.1 and official code.
+    """
+
+    def __init__(self, probability=0.5, concentration=10.0, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        if not 0 <= probability <= 1 or concentration <= 0:
+            raise ValueError(
+                f"Expected `probability` in [0, 1] and a positive `concentration`, but received "
+                f"{probability} and {concentration}."
+            )
+        self.probability = float(probability)
+        self.concentration = float(concentration)
+
+    def change(self, inputs):
+        shape, c = (ops.shape(inputs[0])[0], 1), self.concentration
+        mixed = keras.random.uniform(shape, seed=self.generator) < self.probability
+        own = ops.where(mixed, keras.random.beta(shape, c, c, seed=self.generator), 1.0)
+        return tuple(own * x + (1.0 - own) * ops.roll(x, 1, axis=0) for x in inputs)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "probability": self.probability,
+            "concentration": self.concentration,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")

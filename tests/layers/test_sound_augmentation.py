@@ -4,7 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vssl.layers import RandomRoll, SpectrogramMasks, VolumeJitter
+from keras_vssl.layers import (
+    RandomRoll,
+    SpectrogramMasks,
+    UniformNoise,
+    VolumeJitter,
+    WaveformMixup,
+)
 from tests import backends
 
 
@@ -53,9 +59,28 @@ def check_masks(jit):
     assert touched.any() and np.allclose(got[touched], means[touched], atol=1e-5)
 
 
+def check_mixup_and_noise(jit):
+    count = 512
+    waves = np.arange(count, dtype="float32")[:, None] * np.ones((1, 8), "float32")
+    labels = np.eye(count, dtype="float32")
+    layer = WaveformMixup(seed=0)
+    waves, labels = backends.run(lambda x, y: layer((x, y), training=True), waves, labels, jit=jit)
+    own = np.diagonal(labels)
+    assert np.allclose(labels.sum(axis=1), 1)
+    mixed = own < 1
+    assert 0.4 < mixed.mean() < 0.6
+    assert abs(own[mixed].mean() - 0.5) < 0.02 and 0.08 < own[mixed].std() < 0.14
+    expected = labels @ np.arange(count)
+    assert np.allclose(waves, expected[:, None], atol=1e-2), "waveforms are mixed as the labels"
+    noise = changed(UniformNoise(0.1, seed=0), np.zeros((256, 50, 4), "float32"), jit)
+    most = noise.max(axis=(1, 2))
+    assert noise.min() >= 0 and most.max() < 0.1 and most.min() < 0.02, "each has its own amount"
+
+
 def main():
     check_volume(jit=True)
     check_roll(jit=True)
+    check_mixup_and_noise(jit=True)
     check_masks(jit=True)
 
 
@@ -64,9 +89,12 @@ def test_gains_rolls_and_masks_are_as_stated(jit):
     check_volume(jit)
     check_roll(jit)
     check_masks(jit)
+    check_mixup_and_noise(jit)
 
 
-@pytest.mark.parametrize("layer", [VolumeJitter(), RandomRoll(), SpectrogramMasks()])
+@pytest.mark.parametrize(
+    "layer", [VolumeJitter(), RandomRoll(), SpectrogramMasks(), UniformNoise()]
+)
 def test_evaluation_and_the_config_leave_everything_as_it_is(layer):
     x = np.random.default_rng(0).uniform(size=(2, 200, 64)).astype("float32")
     assert (backends.to_numpy(layer(x, training=False)) == x).all()
@@ -76,12 +104,22 @@ def test_evaluation_and_the_config_leave_everything_as_it_is(layer):
     assert keras.backend.standardize_dtype(layer(x, training=True).dtype) == "float32"
 
 
+def test_mixup_rests_in_evaluation():
+    layer = WaveformMixup()
+    waves, labels = np.ones((2, 8), "float32"), np.eye(2, dtype="float32")
+    got = layer((waves, labels), training=False)
+    assert (backends.to_numpy(got[1]) == labels).all()
+    assert WaveformMixup.from_config(layer.get_config()).get_config() == layer.get_config()
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: VolumeJitter(1.5),
         lambda: RandomRoll(0),
         lambda: RandomRoll(axis=1),
+        lambda: UniformNoise(0),
+        lambda: WaveformMixup(1.5),
         lambda: SpectrogramMasks((1, 0)),
         lambda: SpectrogramMasks(fill="noise"),
     ],
