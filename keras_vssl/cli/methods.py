@@ -132,6 +132,8 @@ def build(name, preset, arguments, policy):
     method, arguments = METHODS[name], dict(arguments)
     task = getattr(tasks, tasks.METHODS[name])
     known = [p for p in inspect.signature(task).parameters if p not in ("backbone", "kwargs")]
+    if isinstance(arguments.get("motion"), str):
+        arguments["motion"] = _layer("motion", arguments["motion"])
     geometry = {part: arguments.get(part) for part in ("frames", "stride", "size", "resize")}
     if unknown := sorted(set(arguments) - set(known) - set(geometry)):
         raise ValueError(
@@ -174,3 +176,15 @@ def check(args):
             from keras_vssl.data.plans import Spatial
 
             Spatial(args.resize, args.size)
+
+
+def _layer(option, name):
+    from keras_vssl.layers import motion
+
+    found = getattr(motion, name, None)
+    if name.startswith("_") or getattr(found, "source", None) != "flow":
+        raise ValueError(
+            f"Expected --option {option}=FlowEdges or FlowChannels (frame differences are the "
+            f"default), received {name}."
+        )
+    return found()

@@ -20,6 +20,7 @@ examples:
   keras-vssl pretrain vcop clips/ --backbone r2plus1d_18 --out run/
   keras-vssl pretrain vcop clips/ --epochs 100 --knn --out run/
   keras-vssl pretrain vcop clips/ --out run/ --resume
+  keras-vssl flow clips/ && keras-vssl pretrain modist clips/ --option motion=FlowEdges
 
 Without --backbone: the paper's network on a GPU, a nano network of 48-pixel clips on a CPU.
 VCOP reads 3 clips with half a clip between them (--clips, --frames, --gap).

@@ -60,6 +60,14 @@ def test_a_wrong_option_is_named(here):
         methods.build("cvrl", run["backbone"], arguments, "float32")
 
 
+def test_motion_is_a_layer_by_its_name(here):
+    run, arguments = methods.settings(_arguments("modist", option={"motion": "FlowEdges"}), True)
+    task = methods.build("modist", run["backbone"], arguments, "float32")
+    assert isinstance(task.motion, kv.layers.FlowEdges)
+    with pytest.raises(ValueError, match="FlowEdges or FlowChannels"):
+        methods.build("modist", run["backbone"], {**arguments, "motion": "flow"}, "float32")
+
+
 def _arguments(method, option=None, **said):
     from argparse import Namespace
 
