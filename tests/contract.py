@@ -37,8 +37,43 @@ def cvrl(**kwargs):
     )
 
 
+def video_vit(clip_shape=(16, 32, 32, 3), patch=(4, 16, 16), **kwargs):
+    return kv.backbones.VideoViT(
+        width=48, depth=2, heads=3, patch=patch, clip_shape=clip_shape, **kwargs
+    )
+
+
+def videomae(**kwargs):
+    vit = video_vit((2, 8, 8, 3), (2, 4, 4), clip={"stride": 1}, **kwargs)
+    return kv.tasks.VideoMAE(vit, decoder_width=96, decoder_depth=1, decoder_heads=3, ratio=0.5)
+
+
+def avts(**kwargs):
+    ears = kv.backbones.AudioVGG((4, 8), (1, 2), (16,), (5, 10), front_end="avts", **kwargs)
+    return kv.tasks.AVTS(nano(**kwargs), ears, dim=8, frames=4, seconds=0.2, size=16)
+
+
+def modist(**kwargs):
+    task = kv.tasks.MoDist(
+        nano(**kwargs), beta_inverse=2, widths=(32, 16), frames=4, stride=1, size=16,
+        motion_frames=3, motion_stride=1, queue_size=2, jitter=0.0, grayscale=0.0, blur=0.0,
+    )  # fmt: skip
+    # Against an empty queue the loss is 0 and can't fall.
+    keys = task(batch(task, None)[0], training=True)
+    task.visual_queue.enqueue(keys[:, 2])
+    task.motion_queue.enqueue(keys[:, 3])
+    return task
+
+
 # name -> (a tiny task, number of classes of its target: None where there is none)
-TASKS = {"VCOP": (vcop, 6), "VideoClassifier": (classifier, 3), "CVRL": (cvrl, None)}
+TASKS = {
+    "VCOP": (vcop, 6),
+    "VideoClassifier": (classifier, 3),
+    "CVRL": (cvrl, None),
+    "MoDist": (modist, None),
+    "AVTS": (avts, None),
+    "VideoMAE": (videomae, None),
+}
 
 BACKBONES = {
     "C3D": lambda **kw: kv.backbones.C3D(width=4, **kw),
@@ -46,6 +81,7 @@ BACKBONES = {
     "MC3": lambda **kw: kv.backbones.MC3(width=4, blocks=(1, 1, 1, 1), **kw),
     "SlowResNet": lambda **kw: kv.backbones.SlowResNet(width=4, blocks=(1, 1, 1, 1), **kw),
     "R2Plus1D": lambda **kw: kv.backbones.R2Plus1D(width=4, blocks=(1, 1, 1, 1), **kw),
+    "VideoViT": video_vit,
 }
 
 
@@ -157,12 +193,16 @@ def check_backbone(name):
 
 
 def outputs(model, inputs):
-    """A forward pass in inference mode as float32 NumPy."""
+    """A forward pass in inference mode as float32 NumPy; several outputs end to end."""
     if isinstance(inputs, dict):
         inputs = {k: keras.ops.convert_to_tensor(v) for k, v in inputs.items()}
     else:
         inputs = keras.ops.convert_to_tensor(inputs)
-    return keras.ops.convert_to_numpy(keras.ops.cast(model(inputs, training=False), "float32"))
+    leaves = [
+        keras.ops.convert_to_numpy(keras.ops.cast(leaf, "float32"))
+        for leaf in keras.tree.flatten(model(inputs, training=False))
+    ]
+    return leaves[0] if len(leaves) == 1 else np.concatenate([leaf.reshape(-1) for leaf in leaves])
 
 
 def _without_backbone(task):

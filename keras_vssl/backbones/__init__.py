@@ -7,11 +7,14 @@ from keras_vssl import lazy
 _MODULES = {
     "VideoBackbone": "backbone",
     "AudioBackbone": "audio_backbone",
+    "AudioVGG": "audio_vgg",
+    "AudioViT": "audio_vit",
     "C3D": "c3d",
     "R3D": "r3d",
     "MC3": "r3d",
     "R2Plus1D": "r3d",
     "SlowResNet": "slow",
+    "VideoViT": "video_vit",
     "AlexNetBN": "alexnet",
 }
 

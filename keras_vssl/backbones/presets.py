@@ -31,6 +31,18 @@ _CVRL = {
     "kernel_initializer": {"class_name": "VarianceScaling", "config": {}},
     "clip": {"frames": 16, "stride": 2, "resize": 256, "size": 224},
 }
+_TIMESFORMER = {
+    "patch": [1, 16, 16],
+    "positions": "space_time",
+    "class_token": True,
+    "output": "class",
+    "qkv_bias": "all",
+    "attention": "divided",
+    "kernel_initializer": {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}},
+    "clip_shape": [8, 224, 224, 3],
+    "clip": {"stride": 32},
+}
+_TEN_SECONDS = {"sound": {"seconds": 10.0}}
 _NANO = {"width": 16, "clip": {"frames": 8, "stride": 1, "resize": [48, 64], "size": 48}}
 _NANO_SLOW = {"blocks": [1, 1, 1, 1], **_NANO}
 
@@ -154,6 +166,11 @@ ARCHITECTURES = {
         "config": {**_VCOP_R3D, **_NANO},
         "description": "VCOP's R3D at a quarter of its width for 8x48x48 clips on a CPU.",
     },
+    "mc3_nano": {
+        "class_name": "MC3",
+        "config": {"blocks": [1, 1, 1, 1], **_NANO},
+        "description": "MC3 of one block a stage and a quarter of its width, for 8x48x48 clips.",
+    },
     "r2plus1d_nano": {
         "class_name": "R2Plus1D",
         "config": {**_VCOP_R2PLUS1D, **_NANO},
@@ -169,9 +186,119 @@ ARCHITECTURES = {
         "config": {"stem_kernel": 5, "stem_stride": 2, **_NANO_SLOW},
         "description": "The dense-stem form of slow_nano, and the faster one: 4 time steps.",
     },
+    "video_vit_tiny": {
+        "class_name": "VideoViT",
+        "config": {"width": 192, "heads": 3, **_IMAGENET},
+        "description": "ViT-Ti on 16x224x224, VideoMAE's form (5.6M parameters).",
+    },
+    "video_vit_small": {
+        "class_name": "VideoViT",
+        "config": {"width": 384, "heads": 6, **_IMAGENET},
+        "description": "ViT-S on 16x224x224, VideoMAE's form (21.9M parameters).",
+    },
+    "video_vit_base": {
+        "class_name": "VideoViT",
+        "config": {**_IMAGENET},
+        "description": "ViT-B on 16x224x224, VideoMAE's form (86.2M parameters).",
+    },
+    "video_vit_large": {
+        "class_name": "VideoViT",
+        "config": {"width": 1024, "depth": 24, "heads": 16, **_IMAGENET},
+        "description": "ViT-L on 16x224x224, VideoMAE's form (303.9M parameters).",
+    },
+    "video_vit_huge": {
+        "class_name": "VideoViT",
+        "config": {"width": 1280, "depth": 32, "heads": 16, **_IMAGENET},
+        "description": "ViT-H on 16x224x224, VideoMAE's form (631.6M parameters).",
+    },
+    "video_vit_giant": {
+        "class_name": "VideoViT",
+        "config": {
+            "width": 1408,
+            "depth": 40,
+            "heads": 16,
+            "mlp_width": 6144,
+            "patch": [2, 14, 14],
+            **_IMAGENET,
+        },
+        "description": "ViT-g with patches of 14, VideoMAE V2's largest (1011.6M parameters).",
+    },
+    "video_vit_nano": {
+        "class_name": "VideoViT",
+        "config": {
+            "width": 96,
+            "depth": 4,
+            "heads": 3,
+            "patch": [2, 8, 8],
+            "clip_shape": [8, 48, 48, 3],
+            "clip": {"stride": 1},
+            **_IMAGENET,
+        },
+        "description": "A ViT for 8x48x48 clips on a CPU (0.48M parameters).",
+    },
+    "timesformer_base": {
+        "class_name": "VideoViT",
+        "config": {**_TIMESFORMER, **_SLOWFAST},
+        "description": "TimeSformer-B, 8 frames, divided attention (121.3M parameters).",
+    },
     "alexnet_bn_vcop": {
         "class_name": "AlexNetBN",
         "config": {},
         "description": "AlexNet with batch normalisation, VCOP's network for single frames.",
+    },
+    "audio_vgg_avts": {
+        "class_name": "AudioVGG",
+        "config": {"dense": [512], "front_end": "avts", "sound": {"seconds": 1.0}},
+        "description": "AVTS's audio tower (sizes unverified), 1 s of sound (10.8M parameters).",
+    },
+    "audio_vgg_nano": {
+        "class_name": "AudioVGG",
+        "config": {
+            "channels": [16, 48, 96, 64, 64],
+            "dense": [128],
+            "front_end": "avts",
+            "sound": {"seconds": 1.0},
+        },
+        "description": "audio_vgg_avts at a quarter of its width (0.67M parameters).",
+    },
+    "audio_vit_tiny": {
+        "class_name": "AudioViT",
+        "config": {"width": 192, "heads": 3, **_TEN_SECONDS},
+        "description": "ViT-Ti on 10 s of sound, AudioMAE's form (5.5M parameters).",
+    },
+    "audio_vit_small": {
+        "class_name": "AudioViT",
+        "config": {"width": 384, "heads": 6, **_TEN_SECONDS},
+        "description": "ViT-S on 10 s of sound, AudioMAE's form (21.6M parameters).",
+    },
+    "audio_vit_base": {
+        "class_name": "AudioViT",
+        "config": {**_TEN_SECONDS},
+        "description": "ViT-B on 10 s of sound, AudioMAE's form (85.6M parameters).",
+    },
+    "audio_vit_nano": {
+        "class_name": "AudioViT",
+        "config": {
+            "frames": 96,
+            "bands": 64,
+            "width": 96,
+            "depth": 4,
+            "heads": 3,
+            "sound": {"seconds": 1.0},
+        },
+        "description": "A ViT on 1 s of sound for a CPU: 24 patches (0.47M parameters).",
+    },
+    "ast_base": {
+        "class_name": "AudioViT",
+        "config": {
+            "stride": 10,
+            "extra_tokens": 2,
+            "positions": "learned",
+            "frequency_major": True,
+            "pooling": "tokens",
+            "front_end": "ast",
+            **_TEN_SECONDS,
+        },
+        "description": "AST on 10 s of sound, overlapping patches (86.2M parameters).",
     },
 }

@@ -12,7 +12,7 @@ import numpy as np
 from keras_vssl.convert.mapping import ConvertError
 
 # Where training scripts nest the weights beside optimizer state and counters.
-_NESTS = ("state_dict", "model_state_dict", "model_state", "model")
+_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 # What data-parallel wrappers and mmaction2 put before the names.
 _PREFIXES = ("module.", "backbone.")
 

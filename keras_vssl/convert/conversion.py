@@ -14,12 +14,17 @@ from keras_vssl.files import atomic_folder, write_json_atomic
 # In the order they are asked; each module has `recognizes`, `build`, `LICENCE` and `CITATION`.
 FORMATS = (
     "vcop",
+    "videomae",
+    "timesformer",
     "torchvision_video",
     "mmaction2",
     "c3d_caffe",
+    "maclr",
     "pyslowfast",
     "pytorchvideo",
     "cvrl_tf",
+    "audio_ast",
+    "audio_mae",
 )
 
 
@@ -29,7 +34,8 @@ class Converted:
 
     Attributes:
         model: a backbone; a task where the checkpoint holds a head as well (`VideoClassifier`,
-            `VCOP`); an `OrderHead` for a head alone.
+            `VCOP`, `AudioClassifier`); an `OrderHead` for a head alone, a `MaskedDecoder` where
+            the decoder alone was asked for.
         provenance: dict with `source`, `sha256`, `format`, `licence`, `citation`.
     """
 
@@ -61,6 +67,8 @@ def convert(source, out=None, format=None, **options):
         format: one of `FORMATS`, or `None` to recognise it.
         **options: what a checkpoint does not tell: `epsilon` (of batch normalisation),
             `stem_pool`, `stem_stride` and `dilate_last` (Slow), `dense_shape` (C3D's fc6),
+            `heads` (transformers), `decoder_heads`, `ratio` and `clip_shape` (VideoMAE),
+            `frames`, `bands`, `stride` and `decoder_only` (of sound),
             `backbone_only=True` (leave classifiers out), `clip`, `mean`, `std`, `dtype`,
             `licence`, `citation`.
 
@@ -88,8 +96,9 @@ def convert(source, out=None, format=None, **options):
     module_name, module = _find(state, format)
     licence = options.pop("licence", module.LICENCE)
     citation = options.pop("citation", module.CITATION)
-    accepted = set(list(inspect.signature(module.build).parameters)[1:]) - {"backbone_options"}
-    accepted |= {"clip", "mean", "std", "dtype"}
+    accepted = set(list(inspect.signature(module.build).parameters)[1:])
+    if "backbone_options" in accepted:
+        accepted = accepted - {"backbone_options"} | {"clip", "mean", "std", "dtype"}
     if unknown := sorted(set(options) - accepted):
         raise ConvertError(
             f"Format {module_name!r} has no option {', '.join(unknown)}; it takes "

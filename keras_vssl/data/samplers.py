@@ -19,6 +19,7 @@ __all__ = [
     "Plan",
     "Sampler",
     "Spatial",
+    "StridedClip",
     "View",
     "linspace_starts",
     "plan_rng",
@@ -228,3 +229,41 @@ class ConsecutiveClips(Sampler):
             frames = self.fill(start + offsets, info.frames)
             views.append(View(frames, box, self.spatial.shape, flip))
         return Plan(tuple(views))
+
+
+@dataclasses.dataclass(frozen=True)
+class StridedClip(Sampler):
+    """One random clip of a video, cropped `copies` times. Views `[copies, T, H, W, 3]`, no target.
+
+    The start is uniform in `[0, total - frames * stride]`. In a shorter video it is 0, and the last
+    frame that whole strides reach is repeated.
+    """
+
+    frames: int = 16
+    stride: int = 4
+    copies: int = 1
+    spatial: Spatial = dataclasses.field(default_factory=Spatial)
+
+    short: ClassVar = "clamp"
+
+    def __post_init__(self):
+        self._check()
+        if self.stride < 1 or self.copies < 1:
+            raise ValueError(
+                "Expected a stride and a number of copies of at least 1, received "
+                f"{self.stride} and {self.copies}."
+            )
+
+    @property
+    def views(self):
+        return self.copies
+
+    def span(self, info):
+        return self.frames * self.stride
+
+    def plan(self, info, rng):
+        start = int(rng.integers(0, max(info.frames - self.span(info), 0) + 1))
+        steps = np.minimum(np.arange(self.frames), (info.frames - 1 - start) // self.stride)
+        frames = start + self.stride * steps.astype(np.int64)
+        boxes = [self.spatial.boxes(info, rng)[0] for _ in range(self.copies)]
+        return Plan(tuple(View(frames, box, self.spatial.shape, flip) for box, flip in boxes))

@@ -3,6 +3,7 @@
 from keras_vssl import lazy
 
 _NAMES = {
+    "AudioClassifier": "audio_classifier",
     "Evaluation": "results",
     "LinearProbe": "probe",
     "TEST_PROTOCOLS": "classifier",
@@ -16,6 +17,7 @@ _NAMES = {
     "summary": "results",
 }
 _MODULES = (
+    "audio_classifier",
     "classifier",
     "embedding",
     "evaluation",

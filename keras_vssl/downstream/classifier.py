@@ -43,6 +43,8 @@ class VideoClassifier(Task):
         freeze: bool, train only the head.
         normalize: bool or None (as `freeze`): L2 and batch normalisation before the linear
             layer, as CoCLR's probe has it.
+        layer_norm: bool, layer normalisation (epsilon 1e-6) of the pooled features, as fine-tuned
+            vision transformers have it in place of the one after their blocks.
         frames, stride, resize, size: the clip's geometry; None takes `backbone.clip`'s.
         flip: float, probability that a training clip is mirrored (VCOP: 0). Leave it 0 where
             left and right are classes.
@@ -72,6 +74,7 @@ class VideoClassifier(Task):
         dropout=0.0,
         freeze=False,
         normalize=None,
+        layer_norm=False,
         frames=None,
         stride=None,
         resize=None,
@@ -115,6 +118,12 @@ class VideoClassifier(Task):
                 momentum=0.9, epsilon=1e-5, name="head_norm", dtype="float32"
             )
             self.norm.build((None, backbone.feature_dim))
+        self.layer_norm = None
+        if layer_norm:
+            self.layer_norm = keras.layers.LayerNormalization(
+                epsilon=1e-6, name="head_layer_norm", dtype="float32"
+            )
+            self.layer_norm.build((None, backbone.feature_dim))
         self.drop = keras.layers.Dropout(dropout, name="head_dropout", dtype="float32")
         uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
         self.head = keras.layers.Dense(
@@ -135,6 +144,8 @@ class VideoClassifier(Task):
     def classify(self, features, training=None):
         """Logits `[B, classes]` of global average features `[B, D]`."""
         features = ops.cast(features, "float32")
+        if self.layer_norm is not None:
+            features = self.layer_norm(features)
         if self.normalize:
             features = self.norm(ops.normalize(features, axis=-1), training=training)
         return self.head(self.drop(features, training=training))
@@ -292,6 +303,7 @@ class VideoClassifier(Task):
             "dropout": self.drop.rate,
             "freeze": self.freeze,
             "normalize": self.normalize,
+            "layer_norm": self.layer_norm is not None,
             **self.clip,
             "flip": self.sampler.spatial.flip,
             "learning_rate": rate,
@@ -334,7 +346,8 @@ class VideoClassifier(Task):
 
     @classmethod
     def heads_match(cls, saved, changed):
-        return not {"num_classes", "class_names", "normalize", "freeze"} & set(changed)
+        head = {"num_classes", "class_names", "normalize", "layer_norm", "freeze"}
+        return not head & set(changed)
 
 
 def _softmax(logits):

@@ -3,6 +3,9 @@
 from keras_vssl import lazy
 
 _MODULES = {
+    "channel_normalized": "pixels",
+    "patch_normalized": "pixels",
+    "masked_mse": "pixels",
     "cosine_regression": "regression",
     "info_nce": "contrastive",
     "margin_contrastive": "contrastive",

@@ -4,14 +4,24 @@ import importlib
 
 # Where each method lives; importing the package imports none of them.
 _NAMES = {
+    "AVTS": "keras_vssl.tasks.cross_modal.avts",
     "CVRL": "keras_vssl.tasks.contrastive.cvrl",
     "JointEmbedding": "keras_vssl.tasks.joint_embedding",
+    "MaCLR": "keras_vssl.tasks.contrastive.modist",
+    "MoDist": "keras_vssl.tasks.contrastive.modist",
     "Recipe": "keras_vssl.tasks.task",
     "Task": "keras_vssl.tasks.task",
+    "VideoMAE": "keras_vssl.tasks.generative.videomae",
     "VCOP": "keras_vssl.tasks.pretext.vcop",
 }
 # The command line's names of the methods that can be pre-trained.
-METHODS = {"vcop": "VCOP"}
+METHODS = {
+    "vcop": "VCOP",
+    "cvrl": "CVRL",
+    "modist": "MoDist",
+    "videomae": "VideoMAE",
+    "avts": "AVTS",
+}
 
 __all__ = ["METHODS", *_NAMES]
 

@@ -13,12 +13,16 @@ FIXTURES = {
     "backbone_c3d": "residual",
     "backbone_r3d": "residual",
     "audio_frontends": "sound",
+    "backbone_audio_vit": "audio_vit",
     "backbone_audio_vit-fbank": "sound",
     "backbone_slow_r50": "slow",
     "cvrl-r3d": "slow",
     "cvrl-loss": "cvrl",
     "cvrl-sampler": "cvrl",
     "modist-dense_slow": "slow",
+    "modist-head": "modist",
+    "videomae": "video_vit",
+    "backbone_video_vit": "video_vit",
 }
 
 
