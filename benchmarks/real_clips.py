@@ -72,7 +72,8 @@ METHODS = {
             "beta_inverse": 2,
             "widths": (256, 64),
             "momentum": 0.98,
-            "queue_size": 256,
+            # Far fewer than the videos: a video's own keys must not be among its negatives.
+            "queue_size": 64,
             "motion_frames": 8,
             "fps": 25.0,
             "offset": (0.1, 2.0),
@@ -85,10 +86,17 @@ METHODS = {
     ),
     "videomae": Method(
         "VideoMAE",
-        {"actions": 120, "tennis": 240},
+        {"actions": 60, "tennis": 120},
         {"decoder_depth": 2, "ratio": 0.75},
         "video_vit_nano",
         "**VideoMAE, these clips, no labels**",
+    ),
+    "avts": Method(
+        "AVTS",
+        {"faces": 60},
+        {"audio_backbone": "audio_vgg_nano"},
+        "mc3_nano",
+        "**AVTS, these clips and their sound, no labels**",
     ),
 }
 
@@ -173,7 +181,9 @@ def run(method, name, data, seed, work):
 PRETEXT = {
     "accuracy": ("order accuracy", 1 / 6),
     "contrast_accuracy": ("its own second clip found among 32", 1 / 32),
-    "vm_accuracy": ("its own motion nearer than those of the 256 in the queue", 1 / 257),
+    "vm_accuracy": ("its own motion nearer than 64 others'", 1 / 65),
+    "order_accuracy": ("its own sound nearer than another", 0.5),
+    "sync_accuracy": ("pairs told in sync or not", 0.5),
     "explained_variance": ("variance of the hidden pixels explained", 0.0),
 }
 
