@@ -144,8 +144,14 @@ class FlowCache:
         """
         path, file = self.path(video), io.BytesIO()
         flows = _flows(video, make_flow(self.method), self.short_side, timeout)
-        maps = {f"flow_{i}": self._quantise(np.moveaxis(flow, -1, 0)) for i, flow in flows}
-        np.savez_compressed(file, count=len(maps), bound=self.bound, **maps)
+        count = 0
+        # What `np.savez_compressed` writes, but one map at a time: a long video's would not fit.
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for i, flow in flows:
+                _add(archive, f"flow_{i}", self._quantise(np.moveaxis(flow, -1, 0)))
+                count += 1
+            _add(archive, "count", np.array(count))
+            _add(archive, "bound", np.array(self.bound))
         write_atomic(path, file.getvalue())
         return path
 
@@ -233,6 +239,11 @@ class FlowCache:
         """int8 `[2, H, W]` to float32, pixels."""
         steps = steps.astype(np.float32) / 127
         return steps * np.abs(steps) * self.bound
+
+
+def _add(archive, name, array):
+    with archive.open(f"{name}.npy", "w") as entry:
+        np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def _flows(video, flow, short_side, timeout):
