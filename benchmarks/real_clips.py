@@ -24,6 +24,7 @@ SHIPPED = "vcop_r3d_nano"
 FRAMES, SIZE, RESIZE = 8, 48, (48, 64)
 STRIDES = {"actions": 1, "tennis": 2, "faces": 3}
 RATE, BATCH = 1e-3, 32
+# The rate of convolutional networks; transformers have the classifier's own (AdamW).
 FINETUNE = {"epochs": 15, "batch_size": 16, "rate": 1e-2}
 
 
@@ -202,7 +203,7 @@ def measure(kv, backbone, videos, seed, name, method, backbone_name, baselines):
         backbone_name=backbone_name,
         finetune_epochs=FINETUNE["epochs"],
         finetune_batch_size=FINETUNE["batch_size"],
-        learning_rate=FINETUNE["rate"],
+        learning_rate=None if backbone_name.startswith("video_vit") else FINETUNE["rate"],
         batch_size=32,
         cache_bytes=3 * 2**30,
     )

@@ -12,6 +12,7 @@ from keras_vssl.data.videos import Videos
 from keras_vssl.downstream import streaming
 from keras_vssl.downstream.embedding import last_map, pool
 from keras_vssl.metrics import top_k_accuracy
+from keras_vssl.optimizers import ScaledOptimizer, layer_decay
 from keras_vssl.tasks.task import Recipe, Task
 
 # How a video is read and its outputs are joined at test time: arguments of `predict`.
@@ -48,8 +49,13 @@ class VideoClassifier(Task):
         frames, stride, resize, size: the clip's geometry; None takes `backbone.clip`'s.
         flip: float, probability that a training clip is mirrored (VCOP: 0). Leave it 0 where
             left and right are classes.
-        learning_rate: float or a Keras schedule; None: 1e-3, or 0.1 with `freeze`.
-        weight_decay: float, L2 as PyTorch's SGD counts it; None: 5e-4, or 1e-3 with `freeze`.
+        layer_decay: float or None. Every block of the backbone learns at this share of the next
+            one's rate, and the optimizer is AdamW (5e-4, decay 0.05), as vision transformers are
+            fine-tuned (VideoMAE: 0.75). None: 0.75 for a transformer, for other networks and with
+            `freeze` SGD at one rate.
+        learning_rate: float or a Keras schedule; None: 1e-3, 0.1 with `freeze`, or AdamW's.
+        weight_decay: float, L2 as PyTorch's SGD counts it; None: 5e-4, or 1e-3 with `freeze`. With
+            `layer_decay` AdamW's.
 
     Example:
 
@@ -80,6 +86,7 @@ class VideoClassifier(Task):
         resize=None,
         size=None,
         flip=0.0,
+        layer_decay=None,
         learning_rate=None,
         weight_decay=None,
         **kwargs,
@@ -107,6 +114,10 @@ class VideoClassifier(Task):
         self.class_names = tuple(class_names) if class_names is not None else None
         self.freeze = bool(freeze)
         self.normalize = self.freeze if normalize is None else bool(normalize)
+        is_transformer = hasattr(backbone, "encode_tokens")
+        if layer_decay is None and is_transformer and not self.freeze:
+            layer_decay = 0.75
+        self.layer_decay = layer_decay
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         if self.freeze:
@@ -150,16 +161,25 @@ class VideoClassifier(Task):
             features = self.norm(ops.normalize(features, axis=-1), training=training)
         return self.head(self.drop(features, training=training))
 
-    def default_compile(self):
-        # VCOP's ft_classify.py; CoCLR's feature_linear_probe for the frozen backbone.
-        rate, decay = (0.1, 1e-3) if self.freeze else (1e-3, 5e-4)
+    def default_compile(self, steps=None, batch_size=None, optimizer=None):
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.compile(optimizer or self._optimizer(), loss, metrics=["accuracy"])
+
+    def _optimizer(self):
+        if self.layer_decay is not None:
+            # VideoMAE's fine-tuning script, at the rate of its 256 clips a step.
+            rate, decay = 5e-4, 0.05
+        else:
+            # VCOP's ft_classify.py; CoCLR's feature_linear_probe for the frozen backbone.
+            rate, decay = (0.1, 1e-3) if self.freeze else (1e-3, 5e-4)
         rate = rate if self.learning_rate is None else self.learning_rate
         decay = decay if self.weight_decay is None else self.weight_decay
+        if self.layer_decay is not None:
+            adam = keras.optimizers.AdamW(rate, weight_decay=decay)
+            return ScaledOptimizer(adam, layer_decay(self.backbone, self.layer_decay))
         # PyTorch adds the decay to the gradient, where momentum accumulates it tenfold; Keras
         # subtracts it beside the gradient.
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay / (1 - 0.9))
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.compile(optimizer, loss, metrics=["accuracy"])
+        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay / (1 - 0.9))
 
     def prepare(self, videos):
         """The readable videos with a label; `ValueError` for labels that don't fit."""
@@ -306,6 +326,7 @@ class VideoClassifier(Task):
             "layer_norm": self.layer_norm is not None,
             **self.clip,
             "flip": self.sampler.spatial.flip,
+            "layer_decay": self.layer_decay,
             "learning_rate": rate,
             "weight_decay": self.weight_decay,
         }

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vssl.backbones import VideoViT
 from keras_vssl.data import Videos, read_plan
 from keras_vssl.downstream import TEST_PROTOCOLS, VideoClassifier
 from keras_vssl.downstream.streaming import uniform_clips
@@ -129,3 +130,22 @@ def test_validation_videos_are_scored_while_fitting(backbone, videos):
         videos.train, validation_data=videos.test, epochs=1, batch_size=8, verbose=0
     )
     assert "val_accuracy" in history.history
+
+
+def test_a_transformer_is_fine_tuned_with_rates_that_fall_towards_the_first_block():
+    vit = VideoViT(width=24, depth=2, heads=2, patch=(2, 8, 8), clip_shape=(4, 16, 16, 3))
+    classifier = VideoClassifier(vit, num_classes=2, weight_decay=0.0)
+    assert classifier.layer_decay == 0.75
+    before = {v.path: keras.ops.convert_to_numpy(v) for v in classifier.trainable_variables}
+    clips = np.random.default_rng(0).integers(0, 256, (4, 1, 4, 16, 16, 3), dtype=np.uint8)
+    classifier.fit(clips, np.array([0, 1, 0, 1]), epochs=1, batch_size=4, verbose=0)
+    # Adam's first step is the rate itself, wherever the gradient isn't 0.
+    moved = {
+        v.path: np.abs(keras.ops.convert_to_numpy(v) - before[v.path]).max()
+        for v in classifier.trainable_variables
+    }
+    for part, share in (("patch_embed", 0.75**3), ("block1/", 0.75**2), ("block2/", 0.75), ("", 1)):
+        found = max(m for path, m in moved.items() if part in path)
+        assert np.isclose(found, 5e-4 * share, rtol=0.05), part
+    frozen = VideoClassifier(vit, num_classes=2, freeze=True)
+    assert frozen.layer_decay is None
