@@ -48,6 +48,10 @@ class Method:
     title: str = ""
     gap: int | None = None
 
+    @property
+    def architecture(self):
+        return BACKBONE if self.backbone == SHIPPED else self.backbone
+
 
 METHODS = {
     # From the shipped preset: on a few hundred clips VCOP from random weights is still at chance
@@ -87,7 +91,7 @@ METHODS = {
     ),
     "videomae": Method(
         "VideoMAE",
-        {"actions": 60, "tennis": 120},
+        {"actions": 30, "tennis": 60},
         {"decoder_depth": 2, "ratio": 0.75},
         "video_vit_nano",
         "**VideoMAE, these clips, no labels**",
@@ -146,8 +150,10 @@ def run(method, name, data, seed, work):
         verbose=2,
     )
     task.save_to_preset(folder / "preset")
-    backbone = "r3d_nano" if METHODS[method].backbone == SHIPPED else METHODS[method].backbone
-    first = next(m for m in METHODS if METHODS[m].backbone in (SHIPPED, backbone))
+    backbone = METHODS[method].architecture
+    first = next(
+        m for m, s in METHODS.items() if s.architecture == backbone and name in s.epochs
+    )  # measures the baselines of all with this network
     evaluation = measure(kv, task.backbone, videos, seed, name, method, backbone, method == first)
     for row in evaluation.rows:
         if row["method"] == method:
