@@ -32,6 +32,7 @@ PARTS = (
     "results.json",
     "evaluation.npz",
     "thumbnails.npz",
+    "reconstruction.png",
     "report.html",
 )
 _VERSIONED = ("keras", "keras-hub", "tensorflow", "jax", "torch", "numpy", "av")

@@ -159,6 +159,8 @@ def pretrain(args, videos, skipped, total):
     folder.write_skipped([*skipped, *task.skipped], total)
     task.record = record(args, task, chosen["backbone"], videos, batch_size, picked, history)
     task.save_to_preset(folder.preset)
+    if hasattr(task, "reconstruct"):
+        _draw(task, videos, args.seed, folder)
     report.write(folder.path)
     return task, folder
 
@@ -226,6 +228,19 @@ def _advice(method, sampler):
     if method != "vcop":
         return None
     return inputs.fitting(sampler.clips, sampler.frames, sampler.gap, sampler.stride)
+
+
+def _draw(task, videos, seed, folder):
+    """What a masked method makes of the first videos, as a picture in the run's folder."""
+    import numpy as np
+
+    from keras_vssl.data.samples import Samples
+    from keras_vssl.files import write_atomic
+    from keras_vssl.report import pictures
+
+    samples = Samples(videos, task.sampler, seed, target=None)
+    clips = np.stack([samples(row)[0]["clips"][0] for row in range(min(4, len(videos)))])
+    write_atomic(folder.file("reconstruction.png"), pictures.reconstruction(task, clips))
 
 
 def _same_run(folder, **now):

@@ -74,6 +74,7 @@ def page(run):
     parts = [
         sections.table(run),
         sections.curves(run),
+        sections.reconstruction(run),
         sections.neighbours(run),
         sections.embedding_map(run),
         sections.confusion(run),

@@ -1,4 +1,4 @@
-"""Thumbnails: the middle frame of a video as a small JPEG, kept in the run's folder."""
+"""Pictures of a run, kept in its folder: thumbnails of videos, and what a masked method filled in."""
 
 import base64
 import io
@@ -73,9 +73,37 @@ def read(file):
         return {}
 
 
-def data_uri(jpeg):
-    """JPEG bytes as an address that a page carries in itself."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+def data_uri(image, kind="jpeg"):
+    """JPEG or PNG bytes as an address that a page carries in itself."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
+
+
+def reconstruction(task, clips, most=6):
+    """Three rows a clip: its frames, what the network saw of them, and what it made of that.
+
+    Args:
+        task: has `reconstruct(clips)`, `inference_mask` `[N]`, and a backbone with `grid`, `patch`.
+        clips: uint8 `[B, T, H, W, 3]`.
+        most: int, frames shown of each clip.
+
+    Returns:
+        bytes, a PNG.
+    """
+    from PIL import Image
+
+    hidden = task.inference_mask.reshape(task.backbone.grid)
+    hidden = np.kron(hidden, np.ones(task.backbone.patch, bool))[None, ..., None]
+    rows = np.stack([clips, np.where(hidden, 96, clips), task.reconstruct(clips)], axis=1)
+    times = np.unique(np.linspace(0, clips.shape[1] - 1, most).round().astype(int))
+    rows = rows[:, :, times].astype("uint8")
+    rows = np.pad(rows, ((0, 0), (0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    page = np.concatenate(np.concatenate(rows, axis=0).transpose(0, 2, 1, 3, 4), axis=0)
+    page = page.reshape(page.shape[0], -1, 3)
+    scale = max(1, round(96 / clips.shape[2]))
+    image = Image.fromarray(page.repeat(scale, axis=0).repeat(scale, axis=1))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _save(file, thumbnails):

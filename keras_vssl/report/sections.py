@@ -131,6 +131,21 @@ def neighbours(run):
     return _section("Nearest neighbours", text, f'<div class="neighbours">{"".join(lines)}</div>')
 
 
+def reconstruction(run):
+    """What a masked method filled in."""
+    try:
+        with open(os.path.join(run["folder"], "reconstruction.png"), "rb") as file:
+            address = pictures.data_uri(file.read(), "png")
+    except OSError:
+        return ""
+    text = (
+        "Three rows a clip: its frames, what the network saw of them, and what it filled in (with "
+        "each hidden patch's own mean and contrast, which it does not predict)."
+    )
+    body = f'<img class="wide" src="{address}" alt="clips, masked clips, reconstructions">'
+    return _section("Reconstructions", text, body)
+
+
 def embedding_map(run):
     """Test videos on a plane."""
     held = run["artefacts"]

@@ -57,6 +57,7 @@ rect.miss{fill:rgba(var(--miss),calc(.05 + .9*var(--share)))}
 border-bottom:1px solid var(--line)}
 .row:last-child{border:0;padding-bottom:0}
 figure{margin:0;min-width:0}
+img.wide{max-width:100%;border-radius:9px;display:block}
 figure img,.blank{width:100%;aspect-ratio:1;border-radius:9px;display:block;background:var(--line);
 border:3px solid transparent;object-fit:cover}
 figure.right img,figure.right .blank{border-color:var(--good)}

@@ -35,6 +35,9 @@ def test_a_folder_is_all_that_a_method_needs(method, world, here, capfd):
     assert config["backbone"] == methods.METHODS[method].nano["backbone"]
     task = getattr(kv.tasks, kv.tasks.METHODS[method]).from_preset(str(run / "preset"))
     assert task.sampler.frames == config["clip"]["frames"] == 8
+    drawn = method == "videomae"  # what was filled in is better seen than read
+    assert (run / "reconstruction.png").exists() == drawn
+    assert ("Reconstructions" in (run / "report.html").read_text()) == drawn
     record = json.loads((run / "preset" / "record.json").read_text())
     assert record["method"] == kv.tasks.METHODS[method] and record["recipe"]["final_loss"] >= 0
 

@@ -57,17 +57,21 @@ def test_the_encoder_sees_160_of_1568_tokens_and_the_decoder_predicts_the_rest()
     backbone = kv.backbones.VideoViT(24, 1, 2)
     task = kv.tasks.VideoMAE(backbone, decoder_depth=1)
     clips = np.zeros((1, 16, 224, 224, 3), "uint8")
-    visible, _ = masking.split_indices(ops.convert_to_tensor(task._fixed[None]), task.hidden)
+    visible, _ = masking.split_indices(
+        ops.convert_to_tensor(task.inference_mask[None]), task.hidden
+    )
     assert task.encode_visible(clips, visible).shape == (1, 160, 24)
     assert task(clips[:, None])["prediction"].shape == (1, 1408, 1536)
 
 
 def test_hidden_pixels_change_the_target_alone():
     task = small()
-    mask = np.stack([task._fixed] * 2)
+    mask = np.stack([task.inference_mask] * 2)
     cubes = to_numpy(patchify(ops.convert_to_tensor(CLIPS.astype("float32")), (4, 16, 16)))
     mixed = cubes.copy()
-    mixed[:, task._fixed] = np.random.default_rng(1).permutation(mixed[:, task._fixed], axis=-1)
+    mixed[:, task.inference_mask] = np.random.default_rng(1).permutation(
+        mixed[:, task.inference_mask], axis=-1
+    )
     clips = to_numpy(_uncut(mixed)).astype("uint8")
     assert not np.array_equal(clips, CLIPS)
     before, after = (
@@ -113,7 +117,7 @@ def test_masks_are_drawn_anew_in_training_and_fixed_in_inference():
 def test_decoding_every_hidden_token_is_the_first_version():
     task, dual = small(), small(decoder_ratio=0.5)
     dual.set_weights(task.get_weights())
-    mask = np.stack([task._fixed] * 2)
+    mask = np.stack([task.inference_mask] * 2)
     x = ops.convert_to_tensor(CLIPS)
     # Left out: the visible half, so that exactly the hidden tokens are decoded.
     every = dual.predict_hidden(x, ops.convert_to_tensor(mask), ops.convert_to_tensor(~mask))
@@ -165,8 +169,10 @@ def test_a_reconstruction_keeps_what_was_seen_and_is_exact_for_a_perfect_decoder
         to_numpy(patchify(ops.convert_to_tensor(x.astype("float32")), (4, 16, 16)))
         for x in (CLIPS, pictures)
     )
-    assert np.array_equal(seen[:, ~task._fixed], made[:, ~task._fixed])
-    assert np.abs(seen[:, task._fixed] - made[:, task._fixed]).mean() > 10, "untrained"
+    assert np.array_equal(seen[:, ~task.inference_mask], made[:, ~task.inference_mask])
+    assert np.abs(seen[:, task.inference_mask] - made[:, task.inference_mask]).mean() > 10, (
+        "untrained"
+    )
 
     predict = task.predict_hidden
 
@@ -233,10 +239,11 @@ def test_it_learns_to_fill_in_the_motion_world():
         return float(task.compute_loss(x=test, y_pred={**found, "prediction": prediction}))
 
     found = task.predict_hidden(
-        ops.convert_to_tensor(test[:, 0]), ops.convert_to_tensor(np.stack([task._fixed] * 100))
+        ops.convert_to_tensor(test[:, 0]),
+        ops.convert_to_tensor(np.stack([task.inference_mask] * 100)),
     )
     target = to_numpy(channel_normalized(task.patches(ops.convert_to_tensor(train[:, 0]))))
-    place = target.mean(0)[None, task._fixed]
+    place = target.mean(0)[None, task.inference_mask]
     learned = loss(found["prediction"])
     constant = loss(ops.zeros_like(found["prediction"]))
     blind = loss(ops.convert_to_tensor(np.repeat(place, 100, axis=0)))

@@ -104,9 +104,9 @@ class VideoMAE(Task):
             dtype=backbone.dtype_policy,
         )
         self.decoder.build((None, None, backbone.width))
-        # The same for every clip and on every back end.
-        self._fixed = fixed_mask(backbone.grid, self.ratio, tube=masking == "tube")
-        self.hidden = int(self._fixed.sum())
+        # Bool [N], the same for every clip and on every back end.
+        self.inference_mask = fixed_mask(backbone.grid, self.ratio, tube=masking == "tube")
+        self.hidden = int(self.inference_mask.sum())
         self.generator = keras.random.SeedGenerator()
         self.explained = keras.metrics.Mean(name="explained_variance")
         self.built = True
@@ -120,7 +120,7 @@ class VideoMAE(Task):
             draw = masking.tube_mask if self.masking == "tube" else masking.random_mask
             mask = draw(batch, grid, self.ratio, self.generator)
         else:
-            mask = ops.repeat(ops.convert_to_tensor(self._fixed)[None], batch, axis=0)
+            mask = ops.repeat(ops.convert_to_tensor(self.inference_mask)[None], batch, axis=0)
         if self.decoder_ratio:
             starts = ops.zeros((batch,), "int32")
             if training:
@@ -187,7 +187,7 @@ class VideoMAE(Task):
         """
         grid, clips = self.backbone.grid, ops.convert_to_tensor(clips)
         if mask is None:
-            mask = np.repeat(self._fixed[None], clips.shape[0], axis=0)
+            mask = np.repeat(self.inference_mask[None], clips.shape[0], axis=0)
         found = self.predict_hidden(clips, ops.convert_to_tensor(mask), training=False)
         patches = self.patches(clips)
         hidden = masking.gather_tokens(patches, found["index"])
