@@ -70,10 +70,12 @@ def test_too_short_videos_are_counted_and_a_fitting_geometry_is_named(
     table = tmp_path / "clips.csv"
     good = clips / "a" / "good.mp4"
     table.write_text(f"path\n{good}\n{good}\n")
-    assert main(["pretrain", "vcop", str(table), "--out", str(tmp_path / "out")]) == 2
+    argv = ["pretrain", "vcop", str(table), "--out", str(tmp_path / "out")]
+    assert main([*argv, "--frames", "16", "--gap", "8"]) == 2
     err = capfd.readouterr().err
     assert "2 of 2 videos are too short: one sample needs 64 frames" in err
     assert "--frames 5 --gap 2 fits all" in err and "--short loop" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_doctor_reports_every_item_and_never_raises(monkeypatch):
