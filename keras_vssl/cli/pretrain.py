@@ -139,7 +139,7 @@ def pretrain(args, videos, skipped, total):
         dataset=videos.name,
         clip=clip,
         options={name: value for name, value in arguments.items() if name not in clip},
-        chance=_chance(args.method, task),
+        chance=_chance(args.method, task, batch_size),
         paper=task.recipe.compare(args.epochs, len(videos)),
         **picked,
     )
@@ -219,9 +219,15 @@ def _clip(sampler):
     return json.loads(json.dumps({**clip, "size": spatial.size, "resize": spatial.resize}))
 
 
-def _chance(method, task):
-    # What guessing gives, for the curves.
-    return {"accuracy": 1 / math.factorial(task.sampler.views)} if method == "vcop" else {}
+def _chance(method, task, batch_size):
+    """What guessing gives, for the curves."""
+    if method == "vcop":
+        return {"accuracy": 1 / math.factorial(task.sampler.views)}
+    return {
+        "cvrl": {"contrast_accuracy": 1 / batch_size},
+        "videomae": {"explained_variance": 0.0},
+        "avts": {"sync_accuracy": 0.5, "order_accuracy": 0.5},
+    }.get(method, {})
 
 
 def _advice(method, sampler):

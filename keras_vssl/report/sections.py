@@ -82,7 +82,8 @@ def curves(run):
         names += [name for name in row if name != "epoch" and name not in names]
     chance = run["config"].get("chance") or {}
     blocks = []
-    first = [name for name in ("loss", "accuracy", "knn_top1") if name in names]
+    leading = dict.fromkeys(("loss", *chance, "accuracy", "knn_top1"))
+    first = [name for name in leading if name in names]
     for name in first + [name for name in names if name not in first]:
         if name.startswith("val_") and name[4:] in names:
             continue
