@@ -72,7 +72,7 @@ def avts(**kwargs):
 
 def modist(**kwargs):
     task = kv.tasks.MoDist(
-        nano(**kwargs), beta_inverse=2, widths=(32, 16), frames=4, stride=1, size=16,
+        nano(width=16, **kwargs), beta_inverse=2, widths=(32, 16), frames=4, stride=1, size=16,
         motion_frames=3, motion_stride=1, queue_size=2, jitter=0.0, grayscale=0.0, blur=0.0,
     )  # fmt: skip
     # Against an empty queue the loss is 0 and can't fall.
@@ -135,10 +135,9 @@ def check_task(name):
     keras.utils.set_random_seed(1)
     task = make()
     task.compile(keras.optimizers.Adam(3e-3), task.loss, metrics=metrics)
-    losses = []
-    while not losses or np.mean(losses[-3:]) >= 0.6 * losses[0] and len(losses) < 100:
-        losses += task.fit(*data, batch_size=6, epochs=25, verbose=0).history["loss"]
-    assert np.mean(losses[-3:]) < 0.6 * losses[0], f"the loss did not fall on one batch: {losses}"
+    losses = task.fit(*data, batch_size=6, epochs=25, verbose=0).history["loss"]
+    first, last = losses[0], np.mean(losses[-3:])
+    assert last < 0.6 * first, f"the loss fell from {first:.3f} to {last:.3f} only"
 
     # A dict with the rows is the same input.
     plain = outputs(task, clips)
