@@ -129,8 +129,9 @@ def pretrain(args, videos, skipped, total):
     batch_size = min(chosen["batch_size"], len(videos))
     compile_task(task, args, args.epochs * max(1, len(videos) // batch_size), batch_size)
     clip = _clip(task.sampler)
+    choices = {name: value for name, value in arguments.items() if name not in clip}
     folder = RunFolder(args.out, resume=args.resume, overwrite=args.overwrite)
-    _same_run(folder, method=args.method, backbone=chosen["backbone"], clip=clip)
+    _same_run(folder, method=args.method, backbone=chosen["backbone"], clip=clip, options=choices)
     folder.write_config(
         command="pretrain",
         arguments={k: v for k, v in vars(args).items() if k not in ("debug", "command")},
@@ -138,7 +139,7 @@ def pretrain(args, videos, skipped, total):
         backbone=chosen["backbone"],
         dataset=videos.name,
         clip=clip,
-        options={name: value for name, value in arguments.items() if name not in clip},
+        options=choices,
         chance=_chance(args.method, task, batch_size),
         paper=task.recipe.compare(args.epochs, len(videos)),
         **picked,
@@ -250,9 +251,9 @@ def _draw(task, videos, seed, folder):
 
 
 def _same_run(folder, **now):
-    """A resumed run must see the same clips; seed and batch size the checkpoint checks itself."""
+    """A resumed run keeps its clips and options; seed and batch size the checkpoint checks itself."""
     before = (folder.read("config.json") or {}) if folder.resumed else {}
-    for name, value in now.items():
+    for name, value in json.loads(json.dumps(now)).items():
         if name in before and before[name] != value:
             raise ValueError(
                 f"Expected to resume with the {name} the run began with, {before[name]}, received "
