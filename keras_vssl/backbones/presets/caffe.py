@@ -1,0 +1,3 @@
+"""Networks of Caffe."""
+
+ARCHITECTURES = {}

@@ -1,0 +1,3 @@
+"""Networks over single frames, alone or with a shift between them."""
+
+ARCHITECTURES = {}

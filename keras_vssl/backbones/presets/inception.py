@@ -1,0 +1,3 @@
+"""Inception networks over clips."""
+
+ARCHITECTURES = {}

@@ -1,0 +1,3 @@
+"""Networks on lips and voices."""
+
+ARCHITECTURES = {}

@@ -1,0 +1,3 @@
+"""Networks on words."""
+
+ARCHITECTURES = {}
