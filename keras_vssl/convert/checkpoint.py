@@ -9,22 +9,27 @@ import zipfile
 
 import numpy as np
 
+from keras_vssl.convert import pickles
 from keras_vssl.convert.mapping import ConvertError
 
 # Where training scripts nest the weights beside optimizer state and counters.
 _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module")
 # What data-parallel wrappers and mmaction2 put before the names.
 _PREFIXES = ("module.", "backbone.")
+# The number that torch.save wrote first, as a pickle.
+_OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def read_state_dict(path):
     """The named tensors of a checkpoint as float32 (or integer) arrays.
 
-    PyTorch files are read with `weights_only=True`: a pickle that wants to run code is refused.
+    A pickle that wants to run code is refused; objects of known configuration classes beside the
+    weights are skipped without importing them.
 
     Args:
-        path: str or path-like. `.npz`, `.safetensors`, a file that `torch.save` wrote, or a
-            TensorFlow checkpoint: its prefix, its `.index` file or one of its `.data` files.
+        path: str or path-like. `.npz`, `.safetensors`, a file that `torch.save` wrote, a `.pkl` of
+            Haiku or caffe2, a `.caffemodel`, or a TensorFlow checkpoint: its prefix, its `.index`
+            file or one of its `.data` files.
 
     Returns:
         dict of name to array. Nests (`state_dict`, `model`) are opened and the prefixes
@@ -45,6 +50,12 @@ def read_state_dict(path):
         content = _read_npz(path)
     elif extension == ".safetensors":
         content = _read_safetensors(path)
+    elif extension in (".caffemodel", ".binaryproto"):
+        from keras_vssl.convert import caffemodel
+
+        content = caffemodel.read(path)
+    elif extension in (".pkl", ".pickle") and not _is_torch(path):
+        content = pickles.read_pickle(path)
     else:
         content = _read_torch(path)
     return clean(content, path)
@@ -113,19 +124,29 @@ def _read_torch(path):
         with warnings.catch_warnings():
             # An old pickle protocol is no concern of the user's: it loads, or is refused below.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "Unsupported global" in reason or "Unsupported operand" in reason:
-            wanted = reason.split("GLOBAL ", 1)[-1].split(" was not", 1)[0]
-            named = f" ({wanted})" if len(wanted) < 100 and wanted != reason else ""
-            raise ConvertError(
-                f"{path} holds more than tensors: loading it would run code{named}, so it was "
-                f"not loaded; save the bare model.state_dict() where the file comes from."
-            ) from error
-        raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+            return _load_torch(torch, path, weights_only=True)
+    except pickle.UnpicklingError:
+        pass
     except Exception as error:
         raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+    # More than tensors: configurations and counters are skipped, code is refused.
+    try:
+        return _load_torch(torch, path, weights_only=False, pickle_module=pickles)
+    except pickles.Unsafe as error:
+        raise ConvertError(pickles.refusal(path, str(error))) from error
+    except Exception as error:
+        raise ConvertError(f"{path} is not a file that torch.save wrote, or is damaged.") from error
+
+
+def _load_torch(torch, path, **options):
+    # A mapped file is read tensor by tensor, as they are placed.
+    return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path) or None, **options)
+
+
+def _is_torch(path):
+    """Whether `torch.save` wrote a file: a zip archive, or before PyTorch 1.6 a row of pickles."""
+    with open(path, "rb") as file:
+        return file.read(len(_OLD_TORCH)) == _OLD_TORCH or zipfile.is_zipfile(path)
 
 
 def _tensorflow_prefix(path):
@@ -161,10 +182,17 @@ def _read_tensorflow(prefix):
 def _as_array(value):
     if hasattr(value, "detach"):  # a torch tensor, in whatever precision
         value = value.detach().cpu()
-        return value.float().numpy() if value.is_floating_point() else value.numpy()
+        if not value.is_floating_point() or str(value.dtype) in ("torch.float32", "torch.float16"):
+            return value.numpy()
+        return value.float().numpy()
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
         return None
-    return value.astype("float32") if value.dtype.kind == "f" else value
+    # Half precision stays as it is until it is placed: a file is held once, not twice.
+    if value.dtype.kind == "f" and value.dtype != np.float16:
+        return value.astype("float32", copy=False)
+    return value
 
 
 def _without_prefixes(name):

@@ -71,20 +71,21 @@ class Mapping:
             ConvertError: names every tensor that is missing, misshapen or left over. Nothing has
                 been assigned then.
         """
-        values, missing, misshapen = [], [], []
+        missing, misshapen = [], []
         for name, variable, transform in self.entries:
-            if name is None:
-                values.append((variable, transform(np.zeros(variable.shape, "float32"))))
-            elif name not in state:
+            if name is not None and name not in state:
                 missing.append(name)
-            else:
-                array = transform(state[name])
-                if tuple(array.shape) != tuple(variable.shape):
+            elif name is not None:
+                # Looked at and let go: all arrays at once would be the model once more.
+                try:
+                    shape = tuple(_transformed(state[name], transform).shape)
+                except (ValueError, IndexError):
+                    shape = None  # it can't even be laid out
+                if shape != tuple(variable.shape):
+                    laid_out = f", which as {shape} does not fit" if shape else "; expected"
                     misshapen.append(
-                        f"{name} is {tuple(state[name].shape)}, which as {tuple(array.shape)} "
-                        f"does not fit {tuple(variable.shape)}"
+                        f"{name} is {tuple(state[name].shape)}{laid_out} {tuple(variable.shape)}"
                     )
-                values.append((variable, array))
         known = {name for name, _, _ in self.entries} | self.ignored
         left_over = [
             name for name in state if name not in known and not name.endswith("num_batches_tracked")
@@ -110,8 +111,16 @@ class Mapping:
                 f"The checkpoint does not fit {type(model).__name__}. Tensors "
                 f"{'. '.join(problems)}."
             )
-        for variable, array in values:
-            variable.assign(array)
+        for name, variable, transform in self.entries:
+            if name is None:
+                variable.assign(transform(np.zeros(variable.shape, "float32")))
+            else:
+                variable.assign(_transformed(state[name], transform))
+
+
+def _transformed(array, transform):
+    """An array in the model's layout, in float32 if it is of floating point."""
+    return transform(array.astype("float32") if array.dtype == np.float16 else array)
 
 
 def shape_of(state, name, rank):
