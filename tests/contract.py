@@ -101,6 +101,20 @@ BACKBONES = {
     "VideoViT": video_vit,
 }
 
+# Networks on sound: name -> (a tiny network, the shape of one waveform).
+SOUND = {
+    "AudioVGG": (
+        lambda **kw: kv.backbones.AudioVGG((4, 8), (1, 2), (16,), (5, 10), front_end="avts", **kw),
+        (3200,),
+    ),
+    "AudioViT": (
+        lambda **kw: kv.backbones.AudioViT(
+            frames=32, bands=128, width=24, depth=2, heads=2, front_end="audiomae", **kw
+        ),
+        (5360,),
+    ),
+}
+
 
 def batch(task, classes, count=6, seed=0):
     """What a task is fitted on: noise for all that its sampler reads, and targets if it has any.

@@ -1,6 +1,7 @@
-"""Lists the presets that need no network, or shows one.
+"""Lists the presets by name, or shows one.
 
-Trained presets load with their weights; architectures have random weights.
+Trained presets load with their weights; architectures have random weights; checkpoints are kept by
+their authors and become presets through `keras-vssl convert`.
 """
 
 import json
@@ -9,6 +10,7 @@ EXAMPLES = """\
 examples:
   keras-vssl presets
   keras-vssl presets show r2plus1d_18
+  keras-vssl presets list --kind checkpoint
   keras-vssl presets list --json
 """
 
@@ -16,6 +18,9 @@ examples:
 def configure(parser):
     parser.add_argument("action", nargs="?", choices=("list", "show"), default="list")
     parser.add_argument("name", nargs="?", metavar="NAME", help="of show: a preset or its folder")
+    parser.add_argument(
+        "--kind", choices=("trained", "architecture", "checkpoint"), help="of list: these alone"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -25,7 +30,7 @@ def run(args):
     if args.action == "list":
         if args.name:
             raise ValueError(f"`presets list` takes no name; use `presets show {args.name}`.")
-        rows = hub.list_presets()
+        rows = [row for row in hub.list_presets() if args.kind in (None, row["kind"])]
         print(json.dumps(rows, indent=2) if args.json else _table(rows))
         return
     if not args.name:
@@ -38,16 +43,15 @@ def _about(name):
     from keras_vssl import hub
     from keras_vssl.backbones.presets import ARCHITECTURES
 
-    if name in ARCHITECTURES:
-        entry = ARCHITECTURES[name]
-        return {
-            "name": name,
-            "kind": "architecture",
-            "class": entry["class_name"],
-            "description": entry["description"],
-            "config": entry["config"],
-            "load": f'keras_vssl.backbones.{entry["class_name"]}.from_preset("{name}")',
-        }
+    row = next((r for r in hub.list_presets() if r["name"] == name and r["kind"] != "trained"), {})
+    if row.get("kind") == "architecture":
+        load = f'keras_vssl.backbones.{row["class"]}.from_preset("{name}")'
+        return {**row, "config": ARCHITECTURES[name]["config"], "load": load}
+    if row:
+        options = "".join(f" --set {k}={json.dumps(v)}" for k, v in row["options"].items())
+        file = row["file"] or "FILE"
+        load = f"keras-vssl convert {row['format']} {file} --out {name}/{options}"
+        return {**row, "load": load}
     folder = hub.resolve(name)
     about = hub.describe(folder)
     task = about["task"]
@@ -76,8 +80,10 @@ def _lines(about):
             value = ", ".join(f"{k}={_short(v)}" for k, v in value.items()) or "the class's own"
         if isinstance(value, int):
             value = f"{value:,}"
-        if value is not None:
-            lines.append(f"{key:<12} {value}")
+        if isinstance(value, list):
+            value = "; ".join(value) if all(isinstance(v, str) for v in value) else value
+        if value not in (None, ""):
+            lines.append(f"{key:<13} {value}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,15 @@ import difflib
 import os
 
 from keras_vssl.hub.errors import PresetError
-from keras_vssl.hub.folder import CONFIG, check_config, check_files, describe
+from keras_vssl.hub.folder import (
+    CONFIG,
+    SHARDS,
+    WEIGHTS,
+    check_config,
+    check_files,
+    describe,
+    read_json,
+)
 from keras_vssl.hub.remote import SCHEME, download
 
 _OTHER_HUBS = ("kaggle://", "gs://", "modelscope://", "https://", "http://")
@@ -88,14 +96,18 @@ def local_folder(folder):
 
 
 def list_presets():
-    """The presets that need no network: trained ones, and architectures with random weights.
+    """The presets by name: trained ones, architectures, and checkpoints that can be converted.
 
     Reads JSON files and imports no framework.
 
     Returns:
-        list of dicts with "name", "kind" ("trained" or "architecture"), "class" (the backbone's),
-        "parameters" (int, or None for an architecture) and "description" (one line). A trained
-        one also has "task", "method", "data", "licence" and "folder".
+        list of dicts with "name", "kind", "class" (the backbone's), "parameters" (int or `None`)
+        and "description" (one line). The kinds:
+
+        - "trained": loads with its weights; also has "task", "method", "data", "licence", "folder";
+        - "architecture": loads with random weights; also has "multiply_adds" at one "input";
+        - "checkpoint": is kept by its authors and has to be converted; also has "format", "file",
+          "where", "architecture", "data", "figures", "options", "sha256", "licence", "citation".
     """
     rows = []
     for name, folder in sorted(_trained().items()):
@@ -114,14 +126,30 @@ def list_presets():
                 "folder": folder,
             }
         )
+    index = preset_index()
+    counted = {row["name"]: row for row in index["architectures"]}
     for name, entry in _architectures().items():
+        row = counted.get(name, {})
         rows.append(
             {
                 "name": name,
                 "kind": "architecture",
                 "class": entry["class_name"],
-                "parameters": entry.get("parameters"),
+                "parameters": row.get("parameters"),
                 "description": entry["description"],
+                "multiply_adds": row.get("multiply_adds"),
+                "input": row.get("input"),
+            }
+        )
+    for row in index["checkpoints"]:
+        architecture = counted.get(row["architecture"], {})
+        rows.append(
+            {
+                "kind": "checkpoint",
+                "class": architecture.get("class"),
+                "parameters": architecture.get("parameters"),
+                "description": f"{row['data'] or 'published weights'}; {row['licence']}",
+                **row,
             }
         )
     return rows
@@ -141,13 +169,22 @@ def preset_folders():
     return [folder for folder in folders if os.path.isdir(folder)]
 
 
+def preset_index():
+    """What presets/index.json says: "architectures" and "checkpoints", a list of dicts each."""
+    for root in preset_folders():
+        path = os.path.join(root, "index.json")
+        if os.path.isfile(path):
+            return read_json(path)
+    return {"architectures": [], "checkpoints": []}
+
+
 def _trained():
-    """Name -> folder of every trained preset that is here."""
+    """Name -> folder of every trained preset that is here; architectures have no weights."""
     found = {}
     for root in preset_folders():
         for name in os.listdir(root):
             folder = os.path.join(root, name)
-            if os.path.isfile(os.path.join(folder, CONFIG)):
+            if any(os.path.isfile(os.path.join(folder, file)) for file in (WEIGHTS, SHARDS)):
                 found.setdefault(name, folder)
     return found
 
@@ -174,9 +211,17 @@ def _unknown(preset):
             f"keras_vssl.backbones.{name}.from_preset({preset!r}), or give a trained preset "
             "(`keras-vssl presets` lists them)."
         )
+    published = {row["name"]: row for row in preset_index()["checkpoints"]}
+    if preset in published:
+        row = published[preset]
+        return PresetError(
+            f"{preset} is a checkpoint that its authors keep ({row['licence']}); fetch "
+            f"{row['file'] or 'its file'} from {row['where']}, run `keras-vssl convert "
+            f"{row['format']} FILE --out {preset}/`, and give that folder."
+        )
     if os.path.exists(preset):
         return PresetError(f"Expected a preset's folder, but {preset} is a file; give its folder.")
-    names = sorted({*_trained(), *architectures})
+    names = sorted({*_trained(), *architectures, *published})
     close = difflib.get_close_matches(preset, names, n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return PresetError(

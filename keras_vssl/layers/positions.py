@@ -222,7 +222,8 @@ class ClassToken(layers.Layer):
 
     def call(self, x):
         token = ops.cast(ops.convert_to_tensor(self.token), x.dtype)[None]
-        return ops.concatenate([ops.repeat(token, ops.shape(x)[0], axis=0), x], axis=1)
+        token = ops.broadcast_to(token, (ops.shape(x)[0], 1, token.shape[-1]))
+        return ops.concatenate([token, x], axis=1)
 
     def compute_output_shape(self, input_shape):
         batch, count, width = input_shape
