@@ -31,6 +31,8 @@ def python(backend, *arguments, env=None):
             "KERAS_BACKEND": backend,
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "PYTHONPATH": str(ROOT),
+            # Compiling is what the tests wait for; what comes out runs once.
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
             **(env or {}),
         },
         capture_output=True,
@@ -62,6 +64,21 @@ def run(function, *arrays, jit=False):
 
         function = jax.jit(function)
     return keras.tree.map_structure(to_numpy, function(*tensors))
+
+
+def infer(model, *arguments, **options):
+    """What a model gives in inference mode: traced on JAX, which else compiles every operation."""
+    tensors = keras.tree.map_structure(ops.convert_to_tensor, arguments)
+    if keras.config.backend() != "jax":
+        return model(*tensors, training=False, **options)
+    import jax
+
+    def call(trainable, others, *tensors):
+        return model.stateless_call(trainable, others, *tensors, training=False, **options)[0]
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+    return jax.jit(call)(trainable, others, *tensors)
 
 
 def value_and_grad(function, *arrays):

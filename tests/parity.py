@@ -116,22 +116,44 @@ def _compare(fixture, output, got, reference, meta):
     difference = np.abs(got.astype("float64") - reference.astype("float64"))
     absolute = float(difference.max(initial=0.0))
     largest = float(np.abs(reference).max(initial=0.0))
-    tolerance, is_absolute, is_relative = _tolerance(meta)
-    if is_absolute or reference.dtype.kind in "iu":
-        limit = tolerance if reference.dtype.kind == "f" else 0.0
-    else:
-        limit = tolerance * (largest if is_relative else max(1.0, largest))
-    passed = bool(np.isfinite(got).all()) and absolute <= limit
+    limits = _limits(meta, output, reference, largest)
+    passed = bool(np.isfinite(got).all()) and bool((difference <= limits).all())
+    limit = float(np.max(limits, initial=0.0))
     return Row(fixture, output, absolute, absolute / max(largest, 1e-30), limit, passed)
 
 
-def _tolerance(meta):
-    """The number in the fixture's words, and whether it is absolute or relative to the maximum."""
-    text = str(meta["tolerance"])
+def _limits(meta, output, reference, largest):
+    """How far each element may be off: an array like the reference, or one number for all.
+
+    A fixture states `tolerance` as `{"atol": a, "rtol": r}` (elementwise, as `np.allclose`), or as
+    a number, which is relative to the largest absolute value of each output and never below what a
+    largest value of 1 gives; "absolute" and "relative" in its words, and `tolerance_rule` or
+    `tolerance_is` beside it, say otherwise. Integers are exact. A `.stats` array of mean, standard deviation,
+    stride and size is held to the larger of the first two, or its size would excuse everything.
+    """
+    tolerance = meta["tolerance"]
+    if reference.dtype.kind in "iub" or meta.get("tolerance_rule") == "exact":
+        return 0.0
+    if isinstance(tolerance, dict):
+        if unknown := sorted(set(tolerance) - {"atol", "rtol"}):
+            raise ParityError(f"The fixture's tolerance has unknown parts: {', '.join(unknown)}.")
+        relative = float(tolerance.get("rtol", 0.0)) * np.abs(reference.astype("float64"))
+        return float(tolerance.get("atol", 0.0)) + relative
+    text = str(tolerance)
     match = re.search(r"\d+(\.\d+)?(e-?\d+)?", text)
     if not match:
         raise ParityError(f"The fixture's tolerance {text!r} holds no number.")
-    return float(match[0]), "absolute" in text, "relative" in text
+    number = float(match[0])
+    if "absolute" in text:
+        return number
+    if "floor" in meta.get("tolerance_is", ""):
+        # "max abs error ... divided by the max abs of that reference output (floor 1e-6)"
+        floor = re.search(r"floor (\d+(?:\.\d+)?(?:e-?\d+)?)", meta["tolerance_is"])
+        if output.endswith(".stats") and reference.shape == (4,):
+            limit = number * max(float(floor[1]), float(np.abs(reference[:2]).max()))
+            return np.array([limit, limit, 0.0, 0.0])
+        return number * max(float(floor[1]), largest)
+    return number * (largest if "relative" in text else max(1.0, largest))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ def check(name, kind, call, rows):
     """Exports a network and runs what came out on as many rows as it was made for."""
     backbone, inputs = network(name)
     inputs = inputs[:rows]
+    if kind == "onnx" and getattr(backbone, "front_end", None) is not None:
+        # ONNX has no place for the front-end's overlapping frames: it takes the spectrogram.
+        inputs = contract.outputs(backbone.front_end, inputs)
     expected = contract.outputs(backbone, inputs)
     shape = (None if rows > 1 else 1, *inputs.shape[1:])
     signature = [keras.InputSpec(shape=shape, dtype=str(inputs.dtype))]

@@ -26,6 +26,11 @@ class Mapping:
         self.entries = []
         self.ignored = set()
 
+    @property
+    def names(self):
+        """The names of the checkpoint's tensors that have a place."""
+        return [name for name, _, _ in self.entries if name is not None]
+
     def add(self, name, variable, transform=None):
         """`name` may be `None` for a variable that the checkpoint's network does not have."""
         self.entries.append((name, variable, transform or _unchanged))
@@ -115,12 +120,17 @@ class Mapping:
             if name is None:
                 variable.assign(transform(np.zeros(variable.shape, "float32")))
             else:
-                variable.assign(_transformed(state[name], transform))
+                variable.assign(_owned(_transformed(state[name], transform), state[name]))
 
 
 def _transformed(array, transform):
-    """An array in the model's layout, in float32 if it is of floating point."""
+    """An array in the model's layout, in float32 if it was in half precision."""
     return transform(array.astype("float32") if array.dtype == np.float16 else array)
+
+
+def _owned(array, source):
+    """`array`, with memory of its own: JAX keeps what it is given, and that may be a file's."""
+    return np.array(array) if np.may_share_memory(array, source) else array
 
 
 def shape_of(state, name, rank):
