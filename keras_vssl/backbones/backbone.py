@@ -12,8 +12,9 @@ DEFAULT_CLIP = {"frames": 16, "stride": 1, "resize": [128, 171], "size": 112}
 class VideoBackbone(Backbone):
     """Base class of the networks that turn a clip into a feature map.
 
-    The input is a clip `[B, T, H, W, 3]`, channels last. uint8 pixels are scaled to [0, 1] and
-    then normalised as `(x - mean) / std`; floating-point input is taken as already normalised.
+    The input is a clip `[B, T, H, W, C]`, channels last; C is 3 but for optical flow. uint8 pixels
+    are scaled to [0, 1] and then normalised as `(x - mean) / std`; floating-point input is taken
+    as already normalised.
     The output is the last feature map `[B, T', H', W', C]`.
 
     A subclass builds its graph, calls `__init__` with the endpoints in their order (the last one
@@ -25,8 +26,9 @@ class VideoBackbone(Backbone):
         feature_dim: int, channels of the output.
         clip: dict, the input that the network expects: `frames`, `stride` (in frames), `resize`
             (`[height, width]`, an int for the short side, or `None`) and `size` (the crop).
-        mean: 3 floats, subtracted from RGB in [0, 1].
-        std: 3 floats, RGB is divided by them.
+        mean: a float for each channel (3 for RGB), subtracted from pixels in [0, 1], or one float
+            for all.
+        std: the same, pixels are divided by them.
         dtype: dtype or dtype policy, e.g. `"mixed_bfloat16"`.
 
     Attributes:
@@ -49,8 +51,8 @@ class VideoBackbone(Backbone):
         endpoints,
         feature_dim,
         clip=None,
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
+        mean=0.0,
+        std=1.0,
         dtype=None,
         **kwargs,
     ):
@@ -59,7 +61,8 @@ class VideoBackbone(Backbone):
             raise ValueError(
                 f"`clip` takes the keys {sorted(DEFAULT_CLIP)}, but received {sorted(unknown)} too."
             )
-        mean, std = _per_channel("mean", mean), _per_channel("std", std)
+        channels = inputs.shape[-1]
+        mean, std = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
         if min(std) <= 0:
             raise ValueError(f"`std` must be positive, but received {std}.")
         super().__init__(inputs, endpoints, feature_dim, dtype=dtype, **kwargs)
@@ -128,8 +131,13 @@ def initializer_config(initializer, default):
     return keras.initializers.serialize(initializer)
 
 
-def _per_channel(name, values):
+def _per_channel(name, values, channels):
+    if isinstance(values, (int, float)):
+        values = [values] * channels
     values = [float(value) for value in values]
-    if len(values) != 3:
-        raise ValueError(f"`{name}` takes one number per RGB channel, but received {values}.")
+    if len(values) != channels:
+        raise ValueError(
+            f"`{name}` takes one number for each of the clip's {channels} channels, or one for "
+            f"all, but received {values}."
+        )
     return values

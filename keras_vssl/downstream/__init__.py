@@ -7,6 +7,7 @@ _NAMES = {
     "Evaluation": "results",
     "LinearProbe": "probe",
     "TEST_PROTOCOLS": "classifier",
+    "TwoStream": "two_stream",
     "VideoClassifier": "classifier",
     "embed": "embedding",
     "evaluate": "evaluation",
