@@ -8,6 +8,8 @@ from keras_vssl.backbones.presets import PYTORCH_DEFAULT
 from keras_vssl.layers.normalization import BatchNormalization
 from keras_vssl.layers.pooling import MaxPooling3D
 
+POOLINGS = ("padded", "ceil", "floor")
+
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
 class C3D(VideoBackbone):
@@ -16,7 +18,7 @@ class C3D(VideoBackbone):
     The first pooling is over space alone, so that motion survives the early layers; the next
     three halve time too. With `batch_normalization` and no `dense` this is the network of VCOP:
     16x112x112 gives a map of 2x7x7. With `dense` it is the original Sports-1M network: a fifth
-    pooling (padded by one in space) and fc6 and fc7, written as a convolution over the whole
+    pooling (see `pooling`) and fc6 and fc7, written as a convolution over the whole
     pooled map and a 1x1x1 one, so 16x112x112 gives a map of 1x1x1 and larger clips a larger one.
 
     Endpoints: `conv1`, `pool1`, `conv2`, `pool2`, `conv3a`, `conv3b`, `pool3`, `conv4a`,
@@ -29,6 +31,10 @@ class C3D(VideoBackbone):
         batch_normalization: bool, normalise after each convolution (which keeps its bias).
         dense: int, width of fc6 and fc7 (4096 for Sports-1M), or `None` to end at `conv5b`.
         dense_shape: 3 ints, the pooled map (T, H, W) that fc6 spans; (1, 4, 4) for 16x112x112.
+        pooling: "padded" rounds sizes down and pads the fifth pooling by one on both sides of
+            space, as the PyTorch ports do; "ceil" rounds all of them up, as the original in Caffe
+            does (its fifth windows lie one pixel further on); "floor" rounds down, as VMZ's form
+            in Caffe2 does (1x3x3 for 16x112x112).
         dropout: float in [0, 1), after fc6.
         epsilon: float, of batch normalisation.
         kernel_initializer: Keras initializer, its name or its configuration. Default: PyTorch's.
@@ -54,6 +60,7 @@ class C3D(VideoBackbone):
         batch_normalization=True,
         dense=None,
         dense_shape=(1, 4, 4),
+        pooling="padded",
         dropout=0.5,
         epsilon=1e-5,
         kernel_initializer=None,
@@ -67,6 +74,8 @@ class C3D(VideoBackbone):
                 f"`blocks` takes the number of convolutions of the five stages, each at least 1, "
                 f"but received {blocks}."
             )
+        if pooling not in POOLINGS:
+            raise ValueError(f"`pooling` is one of {POOLINGS}, but received {pooling!r}.")
         initializer = initializer_config(kernel_initializer, PYTORCH_DEFAULT)
 
         def conv(x, channels, kernel, padding, name):
@@ -81,6 +90,17 @@ class C3D(VideoBackbone):
                 name=name,
             )(x)
 
+        def pool(x, size, stage):
+            # Zeros pad as minus infinity would: the map has just been through a ReLU.
+            padding = None
+            if pooling == "ceil":
+                padding = tuple((0, n - 1) for n in size)
+            elif pooling == "padded" and stage == 5:
+                padding = (0, 1, 1)
+            if padding is not None:
+                x = layers.ZeroPadding3D(padding, name=f"pool{stage}_pad", dtype=dtype)(x)
+            return MaxPooling3D(size, name=f"pool{stage}", dtype=dtype)(x)
+
         inputs = keras.Input(tuple(clip_shape), name="clip")
         x, endpoints = inputs, {}
         for stage, count in enumerate(blocks, start=1):
@@ -92,13 +112,10 @@ class C3D(VideoBackbone):
                 x = layers.ReLU(name=f"relu{name}", dtype=dtype)(x)
                 endpoints[f"conv{name}"] = x
             if stage < 5:
-                pool = (1 if stage == 1 else 2, 2, 2)
-                x = MaxPooling3D(pool, name=f"pool{stage}", dtype=dtype)(x)
+                x = pool(x, (1 if stage == 1 else 2, 2, 2), stage)
                 endpoints[f"pool{stage}"] = x
         if dense is not None:
-            # Zeros pad as minus infinity would: the map has just been through a ReLU.
-            x = layers.ZeroPadding3D((0, 1, 1), name="pool5_pad", dtype=dtype)(x)
-            endpoints["pool5"] = x = MaxPooling3D(2, name="pool5", dtype=dtype)(x)
+            endpoints["pool5"] = x = pool(x, (2, 2, 2), 5)
             x = conv(x, dense, tuple(dense_shape), "valid", "fc6")
             endpoints["fc6"] = x = layers.ReLU(name="relu6", dtype=dtype)(x)
             x = layers.Dropout(dropout, name="drop6", dtype=dtype)(x)
@@ -111,6 +128,7 @@ class C3D(VideoBackbone):
         self.batch_normalization = bool(batch_normalization)
         self.dense = dense
         self.dense_shape = tuple(dense_shape)
+        self.pooling = pooling
         self.dropout = float(dropout)
         self.epsilon = float(epsilon)
         self.kernel_initializer = initializer
@@ -124,6 +142,7 @@ class C3D(VideoBackbone):
             "batch_normalization": self.batch_normalization,
             "dense": self.dense,
             "dense_shape": list(self.dense_shape),
+            "pooling": self.pooling,
             "dropout": self.dropout,
             "epsilon": self.epsilon,
             "kernel_initializer": dict(self.kernel_initializer),

@@ -20,6 +20,8 @@ LICENCE = "none stated by the source (xudejing/video-clip-order-prediction)"
 CITATION = (
     "Xu et al., Self-Supervised Spatiotemporal Learning via Video Clip Order Prediction, CVPR 2019"
 )
+# The authors published none; a user's own file has this format.
+CHECKPOINTS = ()
 _BASE = "base_network."
 _C3D_STAGES = ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
 

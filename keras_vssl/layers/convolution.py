@@ -62,3 +62,22 @@ class Conv3D(keras.layers.Conv3D):
             and (self.kernel_size[0] == 1 or self.strides[0] <= self.kernel_size[0])
             and is_cpu_only()
         )
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` whose groups need no XLA under TensorFlow.
+
+    TensorFlow's own kernels know no groups on a CPU, so Keras compiles such a convolution by XLA,
+    which is slow and keeps a model from being exported. Here each group is a convolution of its
+    own there; the kernel's shape and the outputs are those of the Keras layer.
+
+    Args: those of `keras.layers.Conv2D`.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        if self.groups == 1 or keras.config.backend() != "tensorflow":
+            return super().convolution_op(inputs, kernel)
+        groups = zip(ops.split(inputs, self.groups, -1), ops.split(kernel, self.groups, -1))
+        parts = [super(GroupedConv2D, self).convolution_op(x, part) for x, part in groups]
+        return ops.concatenate(parts, axis=-1)

@@ -23,11 +23,11 @@ ARCHITECTURES = {
     "c3d_nano": {
         "class_name": "C3D",
         "config": {**NANO},
-        "description": "C3D at a quarter of its width for 8x48x48 clips on a CPU.",
+        "description": "C3D at a quarter of its width for 8x48x48 clips on a CPU (1.7M parameters).",
     },
     "alexnet_bn_vcop": {
         "class_name": "AlexNetBN",
         "config": {},
-        "description": "AlexNet with batch normalisation, VCOP's network for single frames.",
+        "description": "AlexNet with batch normalisation for single frames, VCOP's (2.5M parameters).",
     },
 }
