@@ -19,17 +19,27 @@ class R3D(VideoResNet):
     Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
     `layer1`, `layer2`, `layer3`, `layer4`.
 
+    The networks after kenshohara/3D-ResNets-PyTorch have a cubic stem, `stem_kernel=7`: SLIC's
+    without a pooling, VTDL's and CEP's with `stem_pool=True, stem_pool_frames=3`, which halves
+    time once more.
+
     Args:
         blocks: 4 ints, basic blocks of each stage. (2, 2, 2, 2) is R3D-18, (3, 4, 6, 3) R3D-34,
             (1, 1, 1, 1) the 10-layer network that VCOP and its successors call R3D.
         width: int, channels of the stem and the first stage; each later stage doubles them.
         stem_pool: bool, a 1x3x3 max pooling of stride (1, 2, 2) after the stem.
+        stem_kernel: odd int, frames that the first convolution spans.
+        stem_stride: int, its stride in time.
+        stem_pool_frames: 1 or 3, frames that the stem's pooling spans; 3 goes with a stride of 2.
         epsilon: float, of batch normalisation: 1e-5 in torchvision and VCOP, 1e-3 in VMZ.
         padding: `"symmetric"` (PyTorch) or `"same"` (TensorFlow; they differ where a stride is 2).
         kernel_initializer: Keras initializer, its name or its configuration. Default: Kaiming
             normal over fan-out.
         clip_shape: `(T, H, W, 3)`; `None` for what may vary.
         clip, mean, std, dtype: see `VideoBackbone`.
+
+    Raises:
+        ValueError: `blocks` are not four, `stem_kernel` is even, or a choice is unknown.
 
     Example:
 
@@ -53,12 +63,19 @@ class R3D(VideoResNet):
         padding="symmetric",
         kernel_initializer=None,
         clip_shape=(None, None, None, 3),
+        stem_kernel=3,
+        stem_stride=1,
+        stem_pool_frames=1,
         dtype=None,
         **kwargs,
     ):
+        if stem_kernel % 2 == 0:
+            raise ValueError(
+                f"`stem_kernel` is an odd number of frames, but received {stem_kernel}."
+            )
         conv, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
         super().__init__(
-            stem=lambda x: conv(x, width, (3, 7, 7), (1, 2, 2), name="stem"),
+            stem=lambda x: conv(x, width, (stem_kernel, 7, 7), (stem_stride, 2, 2), name="stem"),
             block=functools.partial(
                 _block,
                 width=width,
@@ -76,9 +93,21 @@ class R3D(VideoResNet):
             padding=padding,
             kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
+            stem_pool_frames=stem_pool_frames,
             dtype=dtype,
             **kwargs,
         )
+        self.stem_kernel = int(stem_kernel)
+        self.stem_stride = int(stem_stride)
+        self.stem_pool_frames = int(stem_pool_frames)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "stem_kernel": self.stem_kernel,
+            "stem_stride": self.stem_stride,
+            "stem_pool_frames": self.stem_pool_frames,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -110,6 +139,11 @@ class R2Plus1D(VideoResNet):
     | VMZ | `"conv"` | 45 | `False` | |
     | VCOP | `"conv"` | `None` (83) | `True` | 1 |
     | mmaction2 | `"conv"` | `None` (83) | `True` | 3 |
+    | AVID, CrissCross, RepLAI | `"out"` | no factored stem | `False` | |
+
+    AVID's form has no widened middle (M is Cout), the whole 3x7x7 kernel in the stem
+    (`factored_stem=False`), a pooling after it (`stem_pool=True`), and normalises a block once,
+    after the addition (`norm_after_sum=True`).
 
     Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
     `layer1`, `layer2`, `layer3`, `layer4`.
@@ -117,11 +151,14 @@ class R2Plus1D(VideoResNet):
     Args:
         blocks, width, stem_pool, padding, kernel_initializer, clip_shape: see `R3D`.
         midplanes: `"block"`, M from the channels of the block, the same for both of its
-            convolutions; or `"conv"`, M from each convolution's own channels.
+            convolutions; `"conv"`, M from each convolution's own channels; `"out"`, M = Cout.
         stem_midplanes: int, M of the stem, or `None` for the formula.
         factored_shortcut: bool, factor the 1x1x1 convolutions of the shortcuts too.
         shortcut_taps: int, the t that enters the formula for a factored shortcut. Its kernel is
             1x1x1 whatever this says; mmaction2 computes with 3.
+        factored_stem: bool, factor the stem's 3x7x7 convolution.
+        norm_after_sum: bool, add the shortcut as it is to the block's last convolution, and
+            normalise the sum; otherwise both are normalised and then added.
         epsilon: float, of the batch normalisation after a factored convolution.
         inner_epsilon: float, of the one between its halves; `None` for the same.
         clip, mean, std, dtype: see `VideoBackbone`.
@@ -151,10 +188,12 @@ class R2Plus1D(VideoResNet):
         padding="symmetric",
         kernel_initializer=None,
         clip_shape=(None, None, None, 3),
+        factored_stem=True,
+        norm_after_sum=False,
         dtype=None,
         **kwargs,
     ):
-        check_choice("midplanes", midplanes, "block", "conv")
+        check_choice("midplanes", midplanes, "block", "conv", "out")
         plain, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
         factored = functools.partial(
             _convolve_factored,
@@ -174,6 +213,8 @@ class R2Plus1D(VideoResNet):
             return factored(x, channels, kernel, stride, middle, name=name)
 
         def stem(x):
+            if not factored_stem:
+                return plain(x, width, (3, 7, 7), (1, 2, 2), name="stem")
             middle = stem_midplanes or middle_width(x.shape[-1], width, size=7)
             return factored(x, width, (3, 7, 7), (1, 2, 2), middle, name="stem")
 
@@ -186,7 +227,8 @@ class R2Plus1D(VideoResNet):
                 conv=factored,
                 shortcut=shortcut,
                 norm=norm,
-                midplanes=middle_width if midplanes == "block" else None,
+                midplanes={"block": middle_width, "conv": None, "out": _out_width}[midplanes],
+                norm_after_sum=norm_after_sum,
                 dtype=dtype,
             ),
             norm=norm,
@@ -205,6 +247,8 @@ class R2Plus1D(VideoResNet):
         self.factored_shortcut = bool(factored_shortcut)
         self.shortcut_taps = int(shortcut_taps)
         self.inner_epsilon = inner_epsilon
+        self.factored_stem = bool(factored_stem)
+        self.norm_after_sum = bool(norm_after_sum)
 
     def get_config(self):
         return {
@@ -214,6 +258,8 @@ class R2Plus1D(VideoResNet):
             "factored_shortcut": self.factored_shortcut,
             "shortcut_taps": self.shortcut_taps,
             "inner_epsilon": self.inner_epsilon,
+            "factored_stem": self.factored_stem,
+            "norm_after_sum": self.norm_after_sum,
         }
 
 
@@ -223,8 +269,26 @@ def middle_width(channels_in, channels_out, taps=3, size=3):
     return (taps * area * channels_in * channels_out) // (area * channels_in + taps * channels_out)
 
 
-def _block(x, stage, index, *, width, temporal, conv, shortcut, norm, dtype, name, midplanes=None):
-    """relu(shortcut(x) + bn(conv(relu(bn(conv(x))))))."""
+def _out_width(channels_in, channels_out):
+    return channels_out
+
+
+def _block(
+    x,
+    stage,
+    index,
+    *,
+    width,
+    temporal,
+    conv,
+    shortcut,
+    norm,
+    dtype,
+    name,
+    midplanes=None,
+    norm_after_sum=False,
+):
+    """relu(shortcut(x) + bn(conv(relu(bn(conv(x)))))), or relu(bn(shortcut(x) + conv(...)))."""
     channels = width * 2**stage
     kernel = (3 if temporal[stage] else 1, 3, 3)
     is_first = stage > 0 and index == 0
@@ -234,11 +298,15 @@ def _block(x, stage, index, *, width, temporal, conv, shortcut, norm, dtype, nam
     y = norm(name=f"{name}_bn1")(y)
     y = layers.ReLU(name=f"{name}_relu1", dtype=dtype)(y)
     y = conv(y, channels, kernel, (1, 1, 1), name=f"{name}_conv2", **extra)
-    y = norm(name=f"{name}_bn2")(y)
+    if not norm_after_sum:
+        y = norm(name=f"{name}_bn2")(y)
     if stride != (1, 1, 1) or x.shape[-1] != channels:
         x = shortcut(x, channels, (1, 1, 1), stride, name=f"{name}_shortcut")
-        x = norm(name=f"{name}_shortcut_bn")(x)
+        if not norm_after_sum:
+            x = norm(name=f"{name}_shortcut_bn")(x)
     y = layers.Add(name=f"{name}_add", dtype=dtype)([x, y])
+    if norm_after_sum:
+        y = norm(name=f"{name}_bn2")(y)
     return layers.ReLU(name=f"{name}_relu2", dtype=dtype)(y)
 
 

@@ -23,7 +23,9 @@ class VideoResNet(VideoBackbone):
         block: function `(x, stage, index, name)`, the output of block `index` of `stage`, both
             from 0.
         norm: function of `name` that makes a normalisation layer.
-        blocks, width, stem_pool, epsilon, padding, kernel_initializer, clip_shape: see `R3D`.
+        blocks, width, stem_pool, epsilon, padding, kernel_initializer, clip_shape,
+            stem_pool_frames: see `R3D`.
+        stem_pool_stride, stage_pool: see `SlowResNet`.
         dtype, **kwargs: see `VideoBackbone`.
     """
 
@@ -41,21 +43,30 @@ class VideoResNet(VideoBackbone):
         kernel_initializer,
         clip_shape,
         dtype,
+        stem_pool_frames=1,
+        stem_pool_stride=None,
+        stage_pool=1,
         **kwargs,
     ):
         check_choice("padding", padding, "symmetric", "same")
-        blocks = _four_counts(blocks)
+        blocks = four_counts(blocks)
         inputs = keras.Input(tuple(clip_shape), name="clip")
         x = stem(inputs)
         endpoints = {"stem_conv": x}
         x = norm(name="stem_bn")(x)
         endpoints["stem"] = x = layers.ReLU(name="stem_relu", dtype=dtype)(x)
         if stem_pool:
-            endpoints["stem_pool"] = x = _pool(x, padding, dtype)
+            endpoints["stem_pool"] = x = _pool(
+                x, int(stem_pool_frames), stem_pool_stride, padding, dtype
+            )
         for stage, count in enumerate(blocks):
             for index in range(count):
                 x = block(x, stage, index, name=f"layer{stage + 1}_{index}")
             endpoints[f"layer{stage + 1}"] = x
+            if not stage and stage_pool > 1:
+                size = (int(stage_pool), 1, 1)
+                x = MaxPooling3D(size, size, name="stage_pool", dtype=dtype)(x)
+                endpoints["stage_pool"] = x
 
         super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
         self.blocks = blocks
@@ -114,15 +125,20 @@ def check_choice(name, value, *choices):
         raise ValueError(f"`{name}` is {' or '.join(map(repr, choices))}, but received {value!r}.")
 
 
-def _pool(x, padding, dtype):
+def _pool(x, frames, stride, padding, dtype):
+    check_choice("stem_pool_frames", frames, 1, 3)
     if padding == "symmetric":
         # Zeros, for what comes out of a ReLU, are as good as the minus infinity of the papers.
-        x = layers.ZeroPadding3D((0, 1, 1), name="stem_pool_pad", dtype=dtype)(x)
+        around = (frames // 2, 1, 1)
+        x = layers.ZeroPadding3D(around, name="stem_pool_pad", dtype=dtype)(x)
     mode = "valid" if padding == "symmetric" else "same"
-    return MaxPooling3D((1, 3, 3), (1, 2, 2), mode, name="stem_pool", dtype=dtype)(x)
+    if stride is None:
+        stride = 1 if frames == 1 else 2
+    return MaxPooling3D((frames, 3, 3), (int(stride), 2, 2), mode, name="stem_pool", dtype=dtype)(x)
 
 
-def _four_counts(blocks):
+def four_counts(blocks):
+    """`blocks` as a tuple; raises a `ValueError` unless they are four ints of at least 1."""
     blocks = tuple(int(count) for count in blocks)
     if len(blocks) != 4 or min(blocks) < 1:
         raise ValueError(

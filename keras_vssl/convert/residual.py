@@ -40,8 +40,9 @@ def map_residual(backbone, names):
                 mapping.norm(
                     names.norm((stage, block, part)), backbone.get_layer(f"{layer}_bn{part}")
                 )
-            if f"{layer}_shortcut_bn" in layers:
+            if {f"{layer}_shortcut", f"{layer}_shortcut_spatial"} & layers:
                 convolution((stage, block, "shortcut"), f"{layer}_shortcut")
+            if f"{layer}_shortcut_bn" in layers:
                 mapping.norm(
                     names.norm((stage, block, "shortcut")),
                     backbone.get_layer(f"{layer}_shortcut_bn"),

@@ -3,6 +3,7 @@
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import MC3, R3D, R2Plus1D
 from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.residual import (
     map_residual,
     read_midplanes,
@@ -14,6 +15,48 @@ LICENCE = "BSD 3-Clause (torchvision), Apache 2.0 (VMZ); the data the weights sa
 CITATION = (
     "Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018, "
     "https://arxiv.org/abs/1711.11248"
+)
+_TORCHVISION = "https://github.com/pytorch/vision"
+_IG65M = "https://github.com/moabitcoin/ig65m-pytorch"
+_HASH = "By torch.hub's convention the digits in the file's name start its sha256."
+
+CHECKPOINTS = (
+    *(
+        Checkpoint(
+            f"{name}_kinetics400",
+            f"{name}-{digits}.pth",
+            _TORCHVISION,
+            name,
+            "Kinetics-400",
+            (f"Kinetics-400 video@1 {first}, video@5 {fifth} (5 clips, torchvision)",),
+            licence="BSD 3-Clause (torchvision)",
+            note=_HASH,
+        )
+        for name, digits, first, fifth in (
+            ("r3d_18", "b3b3357e", "63.20", "83.48"),
+            ("mc3_18", "a90a0ba3", "63.96", "84.13"),
+            ("r2plus1d_18", "91a641e6", "67.46", "86.18"),
+        )
+    ),
+    *(
+        Checkpoint(
+            f"r2plus1d_34_ig65m{'_kinetics' if tuned else ''}_{frames}",
+            f"r2plus1d_34_clip{frames}_{'ft_kinetics_from_ig65m' if tuned else 'ig65m_from_scratch'}"
+            f"-{digits}.pth",
+            _IG65M,
+            "r2plus1d_34_vmz",
+            "IG-65M, then Kinetics-400" if tuned else "IG-65M",
+            figures,
+            {"clip": {"frames": frames}},
+            note=_HASH,
+        )
+        for frames, tuned, digits, figures in (
+            (8, False, "9bae36ae", ()),
+            (32, False, "449a7af9", ()),
+            (8, True, "0aa0550b", ("Kinetics-400 video@1 74.9, video@5 91.8 (VMZ model zoo)",)),
+            (32, True, "ade133f1", ("Kinetics-400 video@1 80.0, video@5 94.2 (VMZ model zoo)",)),
+        )
+    ),
 )
 _KINETICS = {key: ARCHITECTURES["r3d_18"]["config"][key] for key in ("mean", "std")}
 

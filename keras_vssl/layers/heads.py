@@ -78,8 +78,8 @@ class Projector(keras.layers.Layer):
     Args:
         widths: ints, outputs of each dense layer; the last is the embedding's width.
         batch_normalization: bool, after the hidden layers.
-        last_batch_normalization: bool, after the last layer too, without gain and offset (BYOL,
-            SimSiam projectors).
+        last_batch_normalization: bool, after the last layer too (SimSiam's projector).
+        last_affine: bool, with gain and offset there too (CrissCross); SimSiam's has none.
         activation: of the hidden layers.
         use_bias: bool, biases in all layers.
         normalize: bool, unit L2 norm at the output.
@@ -104,6 +104,7 @@ class Projector(keras.layers.Layer):
         momentum=0.9,
         epsilon=1e-5,
         kernel_initializer="glorot_uniform",
+        last_affine=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -113,6 +114,7 @@ class Projector(keras.layers.Layer):
         self.batch_normalization = bool(batch_normalization)
         self.last_batch_normalization = bool(last_batch_normalization)
         self.activation = keras.activations.get(activation)
+        self.last_affine = bool(last_affine)
         self.use_bias, self.normalize = bool(use_bias), bool(normalize)
         self.momentum, self.epsilon = float(momentum), float(epsilon)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -136,8 +138,8 @@ class Projector(keras.layers.Layer):
                     BatchNormalization(
                         self.momentum,
                         self.epsilon,
-                        center=not last,
-                        scale=not last,
+                        center=self.last_affine or not last,
+                        scale=self.last_affine or not last,
                         name=f"norm_{i}",
                         dtype="float32" if last else self.dtype_policy,
                     )
@@ -178,6 +180,7 @@ class Projector(keras.layers.Layer):
             "widths": list(self.widths),
             "batch_normalization": self.batch_normalization,
             "last_batch_normalization": self.last_batch_normalization,
+            "last_affine": self.last_affine,
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
             "normalize": self.normalize,

@@ -47,6 +47,12 @@ def test_middle_widths_of_stem_and_shortcuts():
         ("r2plus1d_34_mmaction2", 0, 63_554_081),
         ("r3d_10_vcop", 0, 14_361_792),
         ("r2plus1d_10_vcop", 0, 14_365_303),
+        ("r2plus1d_18_xdc", 0, 33_165_639),
+        ("r2plus1d_18_crisscross", 0, 15_379_136),
+        ("r2plus1d_18_replai", 0, 15_379_136),
+        # SLIC's fixture has 33,238,944 with a head of 64 and 32.
+        ("r3d_18_slic", 0, 33_238_944 - (512 * 64 + 64) - 2 * 64 - (64 * 32 + 32)),
+        ("r3d_18_vtdl", 0, 33_203_904),
     ],
 )
 def test_parameter_counts(name, classes, count):
@@ -96,3 +102,61 @@ def test_the_two_paddings_differ_only_where_a_stride_is_two():
     a, b = (ops.convert_to_numpy(m(x)) for m in (symmetric, same))
     assert a.shape == b.shape
     assert not np.allclose(a, b)
+
+
+SMALL = {"width": 2, "blocks": [1, 1, 1, 1]}
+
+
+@pytest.mark.parametrize(
+    "name, shape, sizes",
+    [
+        # XDC's and CrissCross's cards: 8 frames of 112 x 112.
+        ("r2plus1d_18_xdc", (8, 112, 112), [(8, 56), (8, 56), (4, 28), (2, 14), (1, 7)]),
+        ("r2plus1d_18_crisscross", (8, 112, 112), [(8, 28), (8, 28), (4, 14), (2, 7), (1, 4)]),
+        # SLIC: 2 x 8 x 8 before its pooling.
+        ("r3d_18_slic", (16, 128, 128), [(16, 64), (16, 64), (8, 32), (4, 16), (2, 8)]),
+        ("r3d_18_vtdl", (16, 224, 224), [(8, 56), (8, 56), (4, 28), (2, 14), (1, 7)]),
+        ("r3d_18_vtdl", (13, 50, 50), [(7, 13), (7, 13), (4, 7), (2, 4), (1, 2)]),
+    ],
+)
+def test_methods_networks_have_the_cards_maps(name, shape, sizes):
+    backbone = VideoBackbone.from_preset(name, clip_shape=(*shape, 3), **SMALL)
+    first = "stem_pool" if backbone.stem_pool else "stem"
+    maps = [backbone.endpoints[e].shape for e in (first, "layer1", "layer2", "layer3", "layer4")]
+    assert [(t, h) for _, t, h, w, _ in maps] == sizes and all(m[2] == m[3] for m in maps)
+
+
+def test_avids_block_normalises_the_sum_once():
+    backbone = VideoBackbone.from_preset("r2plus1d_18_crisscross", **SMALL)
+    names = {layer.name for layer in backbone.layers}
+    assert "layer2_0_shortcut" in names and "layer2_0_shortcut_bn" not in names
+    assert backbone.get_layer("stem").kernel.shape == (3, 7, 7, 3, 2)
+    # Without its last temporal convolution a block is relu(bn(x)).
+    temporal = backbone.get_layer("layer1_0_conv2_temporal")
+    temporal.kernel.assign(np.zeros(temporal.kernel.shape, "float32"))
+    norm = backbone.get_layer("layer1_0_bn2")
+    norm.beta.assign([0.5, -0.25])
+    start = backbone.endpoints["stem_pool"]
+    block = keras.Model(start, backbone.endpoints["layer1"])
+    x = np.abs(np.random.RandomState(0).normal(size=(1, 4, 6, 6, 2)).astype("float32"))
+    want = np.maximum(x / np.sqrt(1 + 1e-5) + np.array([0.5, -0.25], "float32"), 0)
+    np.testing.assert_allclose(ops.convert_to_numpy(block(x)), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_18_crisscross", "r3d_18_slic", "r3d_18_vtdl"])
+def test_methods_networks_come_back_from_their_configuration(name):
+    backbone = VideoBackbone.from_preset(name, **SMALL)
+    copy = type(backbone).from_config(backbone.get_config())
+    assert copy.get_config() == backbone.get_config()
+    assert [w.path.split("/", 1)[-1] for w in copy.weights] == [
+        w.path.split("/", 1)[-1] for w in backbone.weights
+    ]
+
+
+def test_unknown_stems_are_refused():
+    with pytest.raises(ValueError, match="`stem_kernel` is an odd number"):
+        R3D(width=2, stem_kernel=4)
+    with pytest.raises(ValueError, match="`stem_pool_frames` is 1 or 3"):
+        R3D(width=2, stem_pool=True, stem_pool_frames=2)
+    with pytest.raises(ValueError, match="`midplanes` is"):
+        R2Plus1D(width=2, midplanes="in")

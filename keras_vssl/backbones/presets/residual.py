@@ -10,6 +10,16 @@ _VCOP_R2PLUS1D = {
     "factored_shortcut": True,
 }
 
+# 0.5 s in 8 frames: 16 a second, every other one of 30.
+_AVID = {
+    "midplanes": "out",
+    "factored_stem": False,
+    "stem_pool": True,
+    "norm_after_sum": True,
+    "clip": {"frames": 8, "stride": 2, "resize": 128, "size": 112},
+    **IMAGENET,
+}
+
 ARCHITECTURES = {
     "r3d_18": {
         "class_name": "R3D",
@@ -82,5 +92,42 @@ ARCHITECTURES = {
         "class_name": "R2Plus1D",
         "config": {**_VCOP_R2PLUS1D, **NANO},
         "description": "VCOP's R(2+1)D at a quarter of its width for 8x48x48 clips on a CPU.",
+    },
+    "r2plus1d_18_xdc": {
+        "class_name": "R2Plus1D",
+        "config": {"midplanes": "conv", "epsilon": 1e-3, "clip": {"frames": 32}, **KINETICS},
+        "description": "R(2+1)D-18 of XDC, with VMZ's middle widths (33.2M parameters).",
+    },
+    "r2plus1d_18_crisscross": {
+        "class_name": "R2Plus1D",
+        "config": {**_AVID},
+        "description": "AVID's R(2+1)D-18, CrissCross's video tower (15.4M parameters).",
+    },
+    "r2plus1d_18_replai": {
+        "class_name": "R2Plus1D",
+        "config": {**_AVID},
+        "description": "AVID's R(2+1)D-18, RepLAI's video tower (15.4M parameters).",
+    },
+    "r3d_18_slic": {
+        "class_name": "R3D",
+        "config": {
+            "stem_kernel": 7,
+            "clip": {"frames": 16, "stride": 1, "resize": 128, "size": 128},
+            # Its Kinetics statistics; on UCF101 it took ImageNet's.
+            "mean": [0.4345, 0.4051, 0.3775],
+            "std": [0.2768, 0.2713, 0.2737],
+        },
+        "description": "R3D-18 of SLIC, a 7x7x7 stem without pooling (33.2M parameters).",
+    },
+    "r3d_18_vtdl": {
+        "class_name": "R3D",
+        "config": {
+            "stem_kernel": 7,
+            "stem_pool": True,
+            "stem_pool_frames": 3,
+            "clip": {"frames": 16, "stride": 4, "resize": 256, "size": 224},
+            **IMAGENET,
+        },
+        "description": "R3D-18 of VTDL and CEP, its stem pooled over time too (33.2M parameters).",
     },
 }
