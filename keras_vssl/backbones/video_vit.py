@@ -2,14 +2,29 @@
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.layers.divided import DividedBlock
 from keras_vssl.layers.patches import TokenMap, TubeletEmbedding, grid_of
-from keras_vssl.layers.positions import ClassToken, FixedPositions, LearnedPositions
-from keras_vssl.layers.transformer import Attention, TransformerBlock
+from keras_vssl.layers.positions import (
+    ClassToken,
+    FixedPositions,
+    LearnedPositions,
+    TableGrid,
+)
+from keras_vssl.layers.rotary import RotaryBlock
+from keras_vssl.layers.transformer import TransformerBlock, gelu_tanh
 
-POSITIONS = ("sinusoid", "sine_cosine_3d", "learned", "space_time")
+POSITIONS = (
+    "sinusoid",
+    "sine_cosine_3d",
+    "sine_cosine_3d_half",
+    "rotary",
+    "learned",
+    "space_time",
+)
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": gelu_tanh}
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -24,7 +39,16 @@ class VideoViT(VideoBackbone):
     |---|---|---|---|---|
     | VideoMAE | "sinusoid" | no | "query_value" | "joint" |
     | V-JEPA 1 | "sine_cosine_3d" | no | "all" | "joint" |
-    | TimeSformer | "space_time" | yes, the output | "all" | "divided" |
+    | V-JEPA 2 | "rotary" | no | "all" | "joint" |
+    | TimeSformer | "space_time" | yes, the output | "all" | "divided", or "joint" |
+    | ViViT (model 1; `activation="gelu_tanh"`) | "learned" | yes, the output | "all" | "joint" |
+
+    `FactorisedViT` is ViViT's factorised encoder and TimeSformer's form of space alone.
+
+    Positions belong to the grid of tokens. `from_preset(name, clip_shape=...)` fits a preset to
+    another one: fixed tables and rotations are computed for it, "learned" rows interpolated
+    (linearly in time, bicubically in space), "space_time" rows repeated (nearest, as the official
+    code does); the class token's row stays.
 
     Endpoints: `embedded` (with positions) and `block1` and so on, all `[B, N, width]` with
     the class token first if there is one; `norm` (with `final_norm`); `map`, the output.
@@ -34,8 +58,10 @@ class VideoViT(VideoBackbone):
         mlp_width: int or `None`: 4 times the width.
         patch: (frames, height, width) of a cube.
         positions: "sinusoid" (of the flat token number; no weight), "sine_cosine_3d" (V-JEPA's
-            equal split; no weight), "learned" (a row for each token) or "space_time" (learned
-            rows of places and of times, added).
+            equal split; no weight), "sine_cosine_3d_half" (V-JEPA's without `uniform_power`: half
+            of the channels for time), "rotary" (queries and keys are rotated; no weight),
+            "learned" (a row for each token) or "space_time" (learned rows of places and of
+            times, added).
         class_token: bool, a learned token before the others.
         output: "map" or "class" (the class token alone).
         qkv_bias: "all", "query_value" or "none", see `keras_vssl.layers.Attention`.
@@ -45,6 +71,7 @@ class VideoViT(VideoBackbone):
             have it after the pooling instead.
         drop_path: float, of the last block; it rises linearly from 0 at the first.
         epsilon: float, of layer normalisation.
+        activation: "gelu" (the exact one) or "gelu_tanh".
         kernel_initializer: Keras initializer of the blocks, its name or its configuration.
         clip_shape: `(T, H, W, 3)`, all fixed.
         clip: see `VideoBackbone`; frames, resize and size are those of `clip_shape`, the stride
@@ -55,7 +82,8 @@ class VideoViT(VideoBackbone):
         grid: (T', H', W'), tokens along each axis.
 
     Raises:
-        ValueError: cubes do not fill the clip, or an argument is not among its choices.
+        ValueError: cubes do not fill the clip, an argument is not among its choices, or
+            "rotary" comes with a class token or divided attention.
 
     Example:
 
@@ -67,7 +95,12 @@ class VideoViT(VideoBackbone):
     Reference:
         - [Tong et al. NeurIPS 2022](https://arxiv.org/abs/2203.12602) (VideoMAE)
         - [Bertasius et al. ICML 2021](https://arxiv.org/abs/2102.05095) (TimeSformer)
+        - [Arnab et al. ICCV 2021](https://arxiv.org/abs/2103.15691) (ViViT)
+        - [Bardes et al. TMLR 2024](https://arxiv.org/abs/2404.08471) (V-JEPA),
+          [Assran et al. 2025](https://arxiv.org/abs/2506.09985) (V-JEPA 2)
     """
+
+    size_arguments = ("clip_shape",)
 
     def __init__(
         self,
@@ -84,6 +117,7 @@ class VideoViT(VideoBackbone):
         final_norm=True,
         drop_path=0.0,
         epsilon=1e-6,
+        activation="gelu",
         kernel_initializer="glorot_uniform",
         clip_shape=(16, 224, 224, 3),
         clip=None,
@@ -93,6 +127,12 @@ class VideoViT(VideoBackbone):
         _choice("positions", positions, POSITIONS)
         _choice("attention", attention, ("joint", "divided"))
         _choice("output", output, ("map", "class"))
+        _choice("activation", activation, tuple(ACTIVATIONS))
+        if positions == "rotary" and (class_token or attention != "joint"):
+            raise ValueError(
+                'Expected no class token and attention="joint" with positions="rotary", received '
+                f"class_token={class_token} and attention={attention!r}."
+            )
         if output == "class" and not class_token:
             raise ValueError('Expected class_token=True with output="class", received False.')
         clip_shape, patch = tuple(clip_shape), tuple(int(size) for size in patch)
@@ -107,12 +147,15 @@ class VideoViT(VideoBackbone):
         x = TubeletEmbedding(width, patch, name="patch_embed", dtype=dtype)(inputs)
         if class_token:
             x = ClassToken(name="class_token", dtype=dtype)(x)
-        x = _positions(positions, grid, width, class_token, dtype)(x)
+        if positions != "rotary":
+            x = _positions(positions, grid, width, class_token, dtype)(x)
         endpoints = {"embedded": x}
         for index, rate in enumerate(np.linspace(0.0, drop_path, depth).tolist()):
             make = TransformerBlock
             options = {}
-            if attention == "divided":
+            if positions == "rotary":
+                make, options = RotaryBlock, {"grid": grid}
+            elif attention == "divided":
                 make = DividedBlock
                 options = {"grid": grid, "class_token": class_token, "zero_time": index > 0}
             block = make(
@@ -121,6 +164,7 @@ class VideoViT(VideoBackbone):
                 mlp_width,
                 qkv_bias,
                 epsilon,
+                activation=ACTIVATIONS[activation],
                 drop_path=rate,
                 kernel_initializer=initializer,
                 name=f"block{index + 1}",
@@ -134,10 +178,7 @@ class VideoViT(VideoBackbone):
         shape, first = (grid, int(class_token)) if output == "map" else ((1, 1, 1), 0)
         endpoints["map"] = TokenMap(shape, first, name="map", dtype=dtype)(x)
 
-        frames, height, side = clip_shape[:3]
-        size = height if height == side else [height, side]
-        expected = {"frames": frames, "stride": 4, "resize": min(height, side), "size": size}
-        clip = {**expected, **(clip or {})}
+        clip = {**expected_clip(clip_shape), **(clip or {})}
         super().__init__(inputs, endpoints, width, clip=clip, dtype=dtype, **kwargs)
         self.width, self.depth, self.heads = int(width), int(depth), int(heads)
         self.mlp_width = 4 * self.width if mlp_width is None else int(mlp_width)
@@ -145,37 +186,61 @@ class VideoViT(VideoBackbone):
         self.class_token, self.output_kind = bool(class_token), output
         self.qkv_bias, self.attention = qkv_bias, attention
         self.final_norm, self.drop_path = bool(final_norm), float(drop_path)
-        self.epsilon, self.kernel_initializer = float(epsilon), initializer
-        self.clip_shape = clip_shape
+        self.epsilon, self.activation = float(epsilon), activation
+        self.kernel_initializer, self.clip_shape = initializer, clip_shape
 
     def embed_tokens(self, clips):
         """Embedded tokens with positions `[B, N, width]` of clips `[B, T, H, W, 3]`."""
-        x = self.get_layer("patch_embed")(self.prepare(clips))
+        x = self.get_layer("patch_embed")(self.checked(clips))
         if self.class_token:
             x = self.get_layer("class_token")(x)
-        return self.get_layer("positions")(x)
+        return x if self.positions == "rotary" else self.get_layer("positions")(x)
 
-    def encode_tokens(self, tokens, training=None):
+    def encode_tokens(self, tokens, training=None, index=None):
         """The blocks and the final normalisation on some of the tokens.
 
         Args:
             tokens: `[B, M, width]`, from `embed_tokens`, in any order and number.
             training: bool.
+            index: int `[B, M]` or `None`, the tokens' places in the grid; only rotary positions
+                need them, the others are in the tokens already.
 
         Returns:
             `[B, M, width]`.
 
         Raises:
-            ValueError: with divided attention, which takes the whole grid.
+            ValueError: with divided attention, which takes the whole grid; or some tokens of a
+                rotary network came without their places.
         """
         if self.attention != "joint":
             raise ValueError(
                 'Expected a VideoViT with attention="joint" to encode some of its tokens, received '
                 f"attention={self.attention!r}."
             )
-        for index in range(self.depth):
-            tokens = self.get_layer(f"block{index + 1}")(tokens, training=training)
+        options = {"index": index} if self.positions == "rotary" else {}
+        for number in range(self.depth):
+            tokens = self.get_layer(f"block{number + 1}")(tokens, training=training, **options)
         return self.get_layer("norm")(tokens) if self.final_norm else tokens
+
+    def position_tables(self):
+        """See `Backbone.position_tables`."""
+        extra = int(self.class_token)
+        if self.positions == "learned":
+            space = self.get_layer("positions").space
+            return {space.path: TableGrid(self.grid, extra, ("linear", "cubic", "cubic"))}
+        if self.positions == "space_time":
+            layer = self.get_layer("positions")
+            return {
+                layer.space.path: TableGrid(self.grid[1:], extra, "nearest"),
+                layer.time.path: TableGrid(self.grid[:1], 0, "nearest"),
+            }
+        return {}
+
+    @classmethod
+    def resized_config(cls, config, **sizes):
+        """See `Backbone.resized_config`: the expected clip follows `clip_shape`."""
+        clip = {"stride": config["clip"]["stride"]}
+        return {**config, "clip": clip, **sizes}
 
     def get_config(self):
         return {
@@ -193,77 +258,24 @@ class VideoViT(VideoBackbone):
             "final_norm": self.final_norm,
             "drop_path": self.drop_path,
             "epsilon": self.epsilon,
+            "activation": self.activation,
             "kernel_initializer": dict(self.kernel_initializer),
             "clip_shape": list(self.clip_shape),
         }
 
 
-@keras.saving.register_keras_serializable(package="keras_vssl")
-class DividedBlock(TransformerBlock):
-    """Attention over time at each place, then over space at each time, then the perceptron.
-
-    A class token takes no part in the first. In the second, each time slot has a copy of it; the
-    copies' outputs are averaged (Bertasius et al. ICML 2021, Sec. 3, and official code).
-
-    Args:
-        grid: (time, height, width) in tokens.
-        class_token: bool, the first token is a class token.
-        zero_time: bool, start from a zero `time_fc`, so that the block is of space alone.
-        *args, **kwargs: as for `TransformerBlock`.
-    """
-
-    def __init__(self, *args, grid, class_token=True, zero_time=True, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.grid, self.class_token = tuple(int(n) for n in grid), bool(class_token)
-        self.zero_time = bool(zero_time)
-        attention = self.attention.get_config()
-        self.time_norm = self.make_norm("time_norm")
-        self.time_attention = Attention.from_config({**attention, "name": "time_attention"})
-        zeros = {"kernel_initializer": "zeros"} if self.zero_time else {}
-        self.time_fc = self.make_dense(self.width, "time_fc", **zeros)
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        for layer in (self.time_norm, self.time_attention, self.time_fc):
-            layer.build((None, None, self.width))
-
-    def call(self, x, key_mask=None, training=None):
-        if key_mask is not None:
-            raise ValueError("Expected no key_mask: divided attention takes the whole grid.")
-        time, places = self.grid[0], self.grid[1] * self.grid[2]
-        width, first = self.width, int(self.class_token)
-        token, x = x[:, :first], x[:, first:]  # [B, 0 or 1, D], [B, T S, D]
-
-        y = ops.transpose(ops.reshape(x, (-1, time, places, width)), (0, 2, 1, 3))
-        y = ops.reshape(y, (-1, time, width))  # [B S, T, D]
-        y = self.drop(self.time_attention(self.time_norm(y)), training=training)
-        y = ops.reshape(self.time_fc(y), (-1, places, time, width))
-        x = x + ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (-1, time * places, width))
-
-        y = ops.reshape(x, (-1, places, width))  # [B T, S, D]
-        if first:
-            y = ops.concatenate([ops.repeat(token, time, axis=0), y], axis=1)
-        y = self.drop(self.attention(self.norm1(y)), training=training)
-        x = x + ops.reshape(y[:, first:], (-1, time * places, width))
-        if first:
-            copies = ops.reshape(y[:, 0], (-1, time, width))
-            x = ops.concatenate([token + ops.mean(copies, axis=1, keepdims=True), x], axis=1)
-        return self.feed_forward(x, training=training)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "grid": list(self.grid),
-            "class_token": self.class_token,
-            "zero_time": self.zero_time,
-        }
+def expected_clip(clip_shape):
+    """What a network of one clip shape expects, every 4th frame; see `VideoBackbone`."""
+    frames, height, side = clip_shape[:3]
+    size = height if height == side else [height, side]
+    return {"frames": frames, "stride": 4, "resize": min(height, side), "size": size}
 
 
 def _positions(kind, grid, width, class_token, dtype):
-    if kind in ("sinusoid", "sine_cosine_3d"):
-        return FixedPositions(
-            kind, grid, width, class_token=class_token, name="positions", dtype=dtype
-        )
+    if kind in ("sinusoid", "sine_cosine_3d", "sine_cosine_3d_half"):
+        split = "time_half" if kind.endswith("_half") else "equal"
+        kind = kind.removesuffix("_half")
+        return FixedPositions(kind, grid, width, split, class_token, name="positions", dtype=dtype)
     times = grid[0] if kind == "space_time" else None
     return LearnedPositions(times, class_token, name="positions", dtype=dtype)
 

@@ -13,9 +13,11 @@ from keras_vssl.convert import pickles
 from keras_vssl.convert.mapping import ConvertError
 
 # Where training scripts nest the weights beside optimizer state and counters.
-_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module")
+_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "module", "blobs")
 # What data-parallel wrappers and mmaction2 put before the names.
 _PREFIXES = ("module.", "backbone.")
+# Networks that V-JEPA's files keep side by side; their names stay as prefixes.
+_TOWERS = ("encoder", "predictor", "target_encoder")
 # The number that torch.save wrote first, as a pickle.
 _OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -43,7 +45,9 @@ def read_state_dict(path):
         return clean(_read_tensorflow(prefix), prefix)
     if not os.path.isfile(path):
         raise ConvertError(f"There is no checkpoint file {path}.")
-    if path.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+    # `.pth.tar` is a habit of training scripts, no archive.
+    archives = (".tar.gz", ".tgz", ".tar", ".zip")
+    if path.endswith(archives) and not path.endswith(".pth.tar"):
         raise ConvertError(f"{path} is an archive; unpack it and give a file that was in it.")
     extension = os.path.splitext(path)[1].lower()
     if extension == ".npz":
@@ -81,6 +85,17 @@ def clean(content, origin="The dictionary"):
             f"{origin} holds a {type(content).__name__}; expected a dictionary of named tensors, "
             f"such as torch.save(model.state_dict(), path) writes."
         )
+    if isinstance(content.get("params"), dict):
+        trees = (content["params"], content.get("state") or {})
+        if all(isinstance(arrays, dict) for tree in trees for arrays in tree.values()):
+            from keras_vssl.convert.mmv import flatten_haiku
+
+            content = flatten_haiku(content)
+    for tower in _TOWERS:
+        if isinstance(content.get(tower), dict):
+            parts = {_without_prefixes(str(k)): v for k, v in content[tower].items()}
+            content = {k: v for k, v in content.items() if k != tower}
+            content |= {f"{tower}.{name}": value for name, value in parts.items()}
     state = {}
     for name, value in content.items():
         array = _as_array(value)

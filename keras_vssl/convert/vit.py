@@ -1,8 +1,11 @@
 """Places the tensors of vision transformers, in timm's naming or that of transformers."""
 
+import math
+
 import numpy as np
 
 from keras_vssl.convert.mapping import ConvertError, Mapping
+from keras_vssl.layers.patches import grid_of
 
 # Heads where they are not 64 channels wide.
 _HEADS = {640: 8, 1280: 16, 1408: 16}
@@ -29,6 +32,11 @@ HUB = {
     "proj": "attention.output.dense",
     "fc1": "intermediate.dense",
     "fc2": "output.dense",
+}
+JEPA_HUB = {
+    **TIMM,
+    "qkv": tuple(f"attention.{part}" for part in ("query", "key", "value")),
+    "proj": "attention.proj",
 }
 
 
@@ -60,13 +68,28 @@ class ViTMapping(Mapping):
         self.add(f"{name}.weight", layer.gamma)
         self.add(f"{name}.bias", layer.beta)
 
+    def table(self, name, variable, saved, grid, unused=0):
+        """A table of positions `[1, N, D]`, interpolated where the model has another grid.
+
+        Args:
+            name: str. variable: the model's table.
+            saved: `TableGrid` of the checkpoint's. grid: ints, the model's.
+            unused: int, rows at the start of the checkpoint's table that mean nothing.
+        """
+
+        def fitted(array):
+            array = array.reshape(array.shape[-2:])[unused:]
+            return array if saved.grid == tuple(grid) else saved.resize(array, grid)
+
+        self.add(name, variable, fitted)
+
     def attention(self, name, layer, names=TIMM):
         """An `Attention`; separate queries, keys and values are joined."""
-        self._join(
+        self.join(
             [f"{name}.{part}.weight" for part in names["qkv"]], layer.qkv.kernel, np.transpose
         )
         if layer.qkv_bias == "all":
-            self._join([f"{name}.{part}.bias" for part in names["qkv"]], layer.qkv.bias)
+            self.join([f"{name}.{part}.bias" for part in names["qkv"]], layer.qkv.bias)
         elif layer.qkv_bias == "query_value":
             for part in ("query_bias", "value_bias"):
                 spellings = [f"{name}.{spelling}" for spelling in names[part]]
@@ -90,11 +113,52 @@ class ViTMapping(Mapping):
                 state[name] = np.concatenate([state.pop(part) for part in parts])
         super().place(state, model)
 
-    def _join(self, parts, variable, transform=None):
+    def join(self, parts, variable, transform=None):
+        """Tensors that are one variable together, concatenated along their first axis."""
         name = parts[0] if len(parts) == 1 else " + ".join(parts)
         if len(parts) > 1:
             self.joined[name] = parts
         self.add(name, variable, transform)
+
+
+def grids_of(rows, patch, clip_shape, published, trained_shape=None):
+    """For which clip a learned table of positions was trained, and which one is wanted.
+
+    Args:
+        rows: int, of the table, class tokens not counted.
+        patch: (frames, height, width) of a cube.
+        clip_shape: `(T, H, W, 3)`, the clip that is wanted, or `None`: the table's own.
+        published: `(T, H, W, 3)`, the clip of the published files.
+        trained_shape: `(T, H, W, 3)`, the table's own clip, or `None`: the published one if the
+            rows fit, else the wanted one, else one of the wanted height and width and of another
+            time, else a square of the published time.
+
+    Returns:
+        the clip shape that is wanted, and the grid of the table.
+
+    Raises:
+        ConvertError: no such clip has so many tokens.
+    """
+    wanted = tuple(clip_shape or trained_shape or published)
+
+    def fits(shape):
+        whole = all(size % part == 0 for size, part in zip(shape[:3], patch))
+        return whole and math.prod(grid_of(shape[:3], patch)) == rows
+
+    candidates = [tuple(trained_shape)] if trained_shape else [tuple(published), wanted]
+    if not trained_shape:
+        places = (wanted[1] // patch[1]) * (wanted[2] // patch[2])
+        candidates.append((rows // max(places, 1) * patch[0], *wanted[1:]))
+        side = math.isqrt(rows // max(published[0] // patch[0], 1))
+        candidates.append((published[0], side * patch[1], side * patch[2], 3))
+    found = next((shape for shape in candidates if fits(shape)), None)
+    if found is None:
+        raise ConvertError(
+            f"The table of positions has {rows} rows; expected those of a clip "
+            f"{' or '.join(map(str, candidates))} in cubes of {tuple(patch)}; pass "
+            "trained_shape=(T, H, W, 3), the clip that it was trained on."
+        )
+    return (wanted if clip_shape else found), grid_of(found[:3], patch)
 
 
 def heads_of(width, heads=None):

@@ -1,5 +1,7 @@
 """Positions of tokens: fixed tables, and the layers that add a table to tokens."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -93,6 +95,87 @@ def sine_cosine_3d(grid, width, split="equal", class_token=False):
             f'Expected split "equal", "time_half" or "time_quarter", received {split!r}.'
         )
     return _finish(table, width, class_token)
+
+
+METHODS = ("nearest", "linear", "cubic")
+
+
+@dataclasses.dataclass(frozen=True)
+class TableGrid:
+    """What the rows of a learned table of positions are.
+
+    Attributes:
+        grid: ints, tokens along each axis, the last one fastest.
+        extra: int, rows before the grid's (class tokens); they stay as they are.
+        methods: str for each axis or one for all, how the axis is interpolated: "nearest",
+            "linear" or "cubic"; or "fixed" for a table that is computed and not learned.
+    """
+
+    grid: tuple
+    extra: int = 0
+    methods: str | tuple = "linear"
+
+    def resize(self, table, grid):
+        """`[extra + N, D]` for another grid; see `resize_table`."""
+        return resize_table(table, self.grid, grid, self.extra, self.methods)
+
+
+def resize_table(table, old, new, extra=0, methods="linear"):
+    """Interpolates a table of positions to another grid, one axis after the other.
+
+    Samples lie at the middle of their cells and the outermost ones are continued, as PyTorch's
+    `interpolate(align_corners=False)` does it; "cubic" is its bicubic kernel (a = -0.75).
+
+    Args:
+        table: array `[extra + N, D]`.
+        old, new: ints, tokens along each axis, now and then.
+        extra, methods: see `TableGrid`.
+
+    Returns:
+        float32 array `[extra + N', D]`; with equal grids the table itself.
+
+    Raises:
+        ValueError: the table has not the rows of the old grid.
+    """
+    table, old, new = np.asarray(table, "float32"), tuple(old), tuple(new)
+    if len(old) != len(new) or table.ndim != 2 or len(table) != extra + int(np.prod(old)):
+        raise ValueError(
+            f"Expected a table of {extra} + {' x '.join(map(str, old))} rows to fit to the grid "
+            f"{new}, received one of shape {table.shape}."
+        )
+    methods = (methods,) * len(old) if isinstance(methods, str) else methods
+    x = table[extra:].reshape(*old, -1)
+    for axis, (before, after, method) in enumerate(zip(old, new, methods)):
+        if before != after:
+            weights = _interpolation(before, after, method)
+            x = np.moveaxis(np.tensordot(weights, x, axes=(1, axis)), 0, axis)
+    return np.concatenate([table[:extra], x.reshape(-1, table.shape[1])]).astype("float32")
+
+
+def _interpolation(before, after, method):
+    """The matrix `[after, before]` that interpolates an axis."""
+    if method not in METHODS:
+        raise ValueError(f"Expected methods among {METHODS}, received {method!r}.")
+    identity = np.eye(before)
+    if method == "nearest":
+        return identity[np.arange(after) * before // after]
+    place = (np.arange(after) + 0.5) * before / after - 0.5
+    if method == "linear":
+        place = np.maximum(place, 0.0)
+    below = np.floor(place).astype(int)
+    share = (place - below)[:, None]
+    if method == "linear":
+        taps = {0: 1 - share, 1: share}
+    else:
+        taps = {step: _cubic(np.abs(share - step)) for step in (-1, 0, 1, 2)}
+    last = before - 1
+    return sum(w * identity[np.clip(below + step, 0, last)] for step, w in taps.items())
+
+
+def _cubic(distance, a=-0.75):
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = a * (((distance - 5) * distance + 8) * distance - 4)
+    return np.where(distance <= 1, near, far)
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")

@@ -7,6 +7,12 @@ QKV_BIASES = ("all", "query_value", "none")
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
+def gelu_tanh(x):
+    """GELU in its tanh form, ViViT's; the exact one is "gelu"."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
 class Attention(layers.Layer):
     """Multi-head self-attention with one kernel for queries, keys and values.
 
@@ -27,6 +33,8 @@ class Attention(layers.Layer):
         x: `[B, N, width]`.
         key_mask: bool `[B, N]` or `None`, True for the tokens that may be attended to; at least
             one a row.
+        rotation: `None`, or cosines and sines `[B or 1, N, 1, r]` by which the first r channels of
+            each query and key are rotated, see `keras_vssl.layers.rotary`.
 
     Returns:
         `[B, N, width]`.
@@ -80,13 +88,15 @@ class Attention(layers.Layer):
         shape = (-1, ops.shape(x)[1], self.heads, self.width // self.heads)
         return tuple(ops.reshape(part, shape) for part in (query, key, value))
 
-    def call(self, x, key_mask=None):
+    def call(self, x, key_mask=None, rotation=None):
         query, key, value = self.split(x)
+        if rotation is not None:
+            query, key = rotate(query, *rotation), rotate(key, *rotation)
         mask = None if key_mask is None else key_mask[:, None, None, :]
         x = ops.dot_product_attention(query, key, value, mask=mask)
         return self.proj(ops.reshape(x, (-1, ops.shape(x)[1], self.width)))
 
-    def compute_output_spec(self, x, key_mask=None):
+    def compute_output_spec(self, x, key_mask=None, rotation=None):
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 
     def get_config(self):
@@ -233,6 +243,21 @@ class DropPath(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def rotate(x, cosines, sines):
+    """Rotates neighbouring channels `(a, b)` of `[B, N, heads, d]`: `(a, b) cos + (-b, a) sin`.
+
+    Args:
+        x: queries or keys. cosines, sines: `[B or 1, N, 1, r]`, r even; channels from r on stay.
+    """
+    count = cosines.shape[-1]
+    turned, rest = x[..., :count], x[..., count:]
+    shape = (-1, ops.shape(x)[1], x.shape[2], count)
+    pairs = ops.reshape(turned, (*shape[:3], count // 2, 2))
+    across = ops.reshape(ops.stack([-pairs[..., 1], pairs[..., 0]], axis=-1), shape)
+    turned = turned * ops.cast(cosines, x.dtype) + across * ops.cast(sines, x.dtype)
+    return ops.concatenate([turned, rest], axis=-1) if rest.shape[-1] else turned
 
 
 def _fresh(initializer):

@@ -119,6 +119,8 @@ def test_divided_attention_over_time_sees_its_own_place_alone():
     "options",
     [
         {"positions": "learned", "class_token": True},
+        {"positions": "rotary", "activation": "gelu_tanh"},
+        {"positions": "sine_cosine_3d_half"},
         {"positions": "sine_cosine_3d", "final_norm": False, "qkv_bias": "none"},
         {**DIVIDED, "patch": (1, 16, 16)},
     ],
@@ -148,6 +150,9 @@ def test_divided_blocks_but_the_first_start_without_time():
 def test_bad_arguments_are_one_sentence():
     for options, words in (
         ({"positions": "rope"}, "positions"),
+        ({"positions": "rotary", "class_token": True}, "no class token"),
+        ({"positions": "rotary", "attention": "divided"}, "no class token"),
+        ({"activation": "relu"}, "activation"),
         ({"attention": "space"}, "attention"),
         ({"output": "class"}, "class_token=True"),
         ({"clip_shape": (None, 32, 32, 3)}, "fixed clip_shape"),

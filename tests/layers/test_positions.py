@@ -92,6 +92,53 @@ def test_learned_space_and_time_are_added_but_for_the_class_token():
         LearnedPositions(times=4).build((None, 7, 4))
 
 
+def interpolated(row, size, method):
+    """One axis by its definition, sample after sample."""
+    got = []
+    for index in range(size):
+        place = (index + 0.5) * len(row) / size - 0.5
+        if method == "nearest":
+            got.append(row[int(index * len(row) / size)])
+            continue
+        if method == "linear":
+            place = max(place, 0.0)
+        below, value = math.floor(place), 0.0
+        for tap in range(below - 1, below + 3):
+            distance = abs(place - tap)
+            if method == "linear":
+                weight = max(0.0, 1 - distance)
+            elif distance <= 1:
+                weight = 1.25 * distance**3 - 2.25 * distance**2 + 1
+            else:
+                weight = -0.75 * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+            value = value + weight * row[min(max(tap, 0), len(row) - 1)]
+        got.append(value)
+    return np.array(got)
+
+
+@pytest.mark.parametrize("method", p.METHODS)
+@pytest.mark.parametrize("size", [3, 5, 8])
+def test_a_table_is_interpolated_axis_by_axis(method, size):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(1 + 2 * 5, 3)).astype("float32")
+    got = p.resize_table(table, (2, 5), (2, size), 1, method)
+    assert np.array_equal(got[0], table[0])
+    for row in range(2):
+        want = interpolated(table[1 + 5 * row : 6 + 5 * row], size, method)
+        assert np.abs(got[1 + size * row : 1 + size * (row + 1)] - want).max() < 1e-6
+    flat = p.resize_table(np.ones((5, 3)), (5,), (size,), 0, method)
+    assert np.abs(flat - 1).max() < 1e-6, "a constant stays"
+    assert np.array_equal(p.resize_table(table, (2, 5), (2, 5), 1, method), table)
+
+
+def test_a_table_of_another_grid_is_refused():
+    for arguments in (((9, 4), (2, 4), (2, 5)), ((8, 4), (2, 4), (8,))):
+        with pytest.raises(ValueError, match="received one of shape"):
+            p.resize_table(np.zeros(arguments[0]), *arguments[1:])
+    with pytest.raises(ValueError, match="methods"):
+        p.resize_table(np.zeros((8, 4)), (2, 4), (2, 5), methods="area")
+
+
 def test_the_class_token_comes_first():
     keras.utils.set_random_seed(0)
     layer = ClassToken()
