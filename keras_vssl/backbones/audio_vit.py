@@ -1,4 +1,4 @@
-"""Vision transformers on spectrograms: AST, AudioMAE."""
+"""Vision transformers on spectrograms: AST, AudioMAE, MAViL, XKD."""
 
 import math
 
@@ -8,6 +8,7 @@ from keras import layers, ops
 from keras_vssl.backbones.audio_backbone import AudioBackbone
 from keras_vssl.layers.front_ends import front_end_config
 from keras_vssl.layers.patches import TokenMap
+from keras_vssl.layers.positions import TableGrid
 from keras_vssl.layers.tokens import TokenEmbedding
 from keras_vssl.layers.transformer import TransformerBlock
 
@@ -18,15 +19,16 @@ POOLINGS = ("tokens", "patches")
 class AudioViT(AudioBackbone):
     """A ViT that sees a log-mel spectrogram as a picture of one channel.
 
-    | | AST | AudioMAE |
-    |---|---|---|
-    | stride of the 16 x 16 patches | 10 | 16 |
-    | patches of 1024 x 128 | 101 x 12 | 64 x 8 |
-    | `extra_tokens` | 2: class, distillation | 1: class |
-    | `positions` | learned | sine_cosine_turned (its code); sine_cosine is what was meant |
-    | `frequency_major` | yes | no |
-    | `pooling` | tokens | patches |
-    | `final_norm` | yes | pre-trained yes, fine-tuned no: its classifier has one |
+    | | AST | AudioMAE, MAViL | XKD |
+    |---|---|---|---|
+    | `patch`, stride | 16 x 16, 10 | 16 x 16, 16 | 16 x 4, the same |
+    | patches | 101 x 12 of 1024 x 128 | 64 x 8 of 1024 x 128 | 28 x 20 of 448 x 80 |
+    | `extra_tokens` | 2: class, distillation | 1: class | 1: class |
+    | `positions` | learned | sine_cosine_turned (AudioMAE's code; sine_cosine is meant) | learned |
+    | `frequency_major` | yes | no | yes |
+    | `pooling` | tokens | patches | patches |
+    | `qkv_bias` | all | all | none |
+    | `final_norm` | yes | pre-trained yes, fine-tuned no: its classifier has one | yes |
 
     The published AST has frequency as the height of the picture. Here spectrograms are always time
     first and its kernels are turned when a checkpoint is converted; its order of the tokens, all
@@ -46,6 +48,7 @@ class AudioViT(AudioBackbone):
         positions: `"learned"`, `"sine_cosine"` or `"sine_cosine_turned"` (both fixed), see
             `TokenEmbedding`.
         frequency_major: bool, the order of the tokens.
+        qkv_bias: "all" or "none", see `keras_vssl.layers.Attention`.
         final_norm: bool, normalise the tokens after the last block.
         pooling: `"patches"` or `"tokens"`: `pooled` is the mean of the patches or of the extra
             tokens.
@@ -70,7 +73,10 @@ class AudioViT(AudioBackbone):
     Reference:
         - [Gong et al. Interspeech 2021](https://arxiv.org/abs/2104.01778) (AST)
         - [Huang et al. NeurIPS 2022](https://arxiv.org/abs/2207.06405) (AudioMAE)
+        - [Sarkar and Etemad AAAI 2024](https://arxiv.org/abs/2211.13929) (XKD)
     """
+
+    size_arguments = ("frames", "bands")
 
     def __init__(
         self,
@@ -85,6 +91,7 @@ class AudioViT(AudioBackbone):
         extra_tokens=1,
         positions="sine_cosine",
         frequency_major=False,
+        qkv_bias="all",
         final_norm=True,
         pooling="patches",
         drop_path=0.0,
@@ -135,7 +142,8 @@ class AudioViT(AudioBackbone):
                 width,
                 heads,
                 mlp_width,
-                epsilon=epsilon,
+                qkv_bias,
+                epsilon,
                 drop_path=drop_path * index / max(depth - 1, 1),
                 name=f"block{index + 1}",
                 dtype=dtype,
@@ -158,6 +166,7 @@ class AudioViT(AudioBackbone):
         self.extra_tokens = int(extra_tokens)
         self.positions = positions
         self.frequency_major = bool(frequency_major)
+        self.qkv_bias = qkv_bias
         self.final_norm = bool(final_norm)
         self.pooling = pooling
         self.drop_path = float(drop_path)
@@ -194,6 +203,13 @@ class AudioViT(AudioBackbone):
         """The features `[B, D]` of tokens that `encode_tokens` gave, by `pooling`; float32."""
         return _pooled(tokens, self.pooling, self.extra_tokens)
 
+    def position_tables(self):
+        """See `Backbone.position_tables`: learned rows are interpolated linearly."""
+        grid = self.grid[::-1] if self.frequency_major else self.grid
+        methods = "linear" if self.positions == "learned" else "fixed"
+        path = self.get_layer("token_embedding").table.path
+        return {path: TableGrid(grid, self.extra_tokens, methods)}
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -208,6 +224,7 @@ class AudioViT(AudioBackbone):
             "extra_tokens": self.extra_tokens,
             "positions": self.positions,
             "frequency_major": self.frequency_major,
+            "qkv_bias": self.qkv_bias,
             "final_norm": self.final_norm,
             "pooling": self.pooling,
             "drop_path": self.drop_path,

@@ -12,10 +12,33 @@ from keras_vssl.convert.audio_vit import (
     with_audio_classifier,
 )
 from keras_vssl.convert.mapping import count_numbered, shape_of
+from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.vit import HUB, TIMM, ViTMapping, heads_of
 
 LICENCE = "BSD 3-Clause (AST); Apache 2.0 (DeiT)"
 CITATION = "Gong et al., AST: Audio Spectrogram Transformer, Interspeech 2021"
+_FIGURES = ("AudioSet-2M 45.93 mAP (weight-averaged, the number in the file's name)",)
+CHECKPOINTS = (
+    Checkpoint(
+        "ast_base_audioset",
+        "audioset_10_10_0.4593.pth",
+        "https://github.com/YuanGongND/ast",
+        "ast_base",
+        "ImageNet, then AudioSet-2M",
+        _FIGURES,
+        licence="BSD 3-Clause",
+    ),
+    Checkpoint(
+        "ast_base_audioset_hub",
+        "",
+        "https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593",
+        "ast_base",
+        "ImageNet, then AudioSet-2M",
+        _FIGURES,
+        licence="BSD 3-Clause",
+        note="The same network in transformers' naming.",
+    ),
+)
 
 _HUB = "audio_spectrogram_transformer"
 # (patches, both tokens, positions, blocks, norm, a block's parts, the head's norm, the head); the

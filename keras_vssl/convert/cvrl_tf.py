@@ -5,12 +5,34 @@ import re
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.slow import SlowResNet
 from keras_vssl.convert.mapping import ConvertError, Mapping, shape_of
+from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.slow import read_temporal_kernels
 
 LICENCE = "Apache 2.0 (tensorflow/models); the data the weights saw has its own terms"
 CITATION = (
     "Qian et al., Spatiotemporal Contrastive Video Representation Learning, CVPR 2021, "
     "https://arxiv.org/abs/2008.03800"
+)
+_LINEAR = "Kinetics-400 linear {} (README)"
+CHECKPOINTS = tuple(
+    Checkpoint(
+        f"slow_r50_cvrl_{name}",
+        f"r3d_1x_{name}.tar.gz",
+        "https://github.com/tensorflow/models/tree/master/official/projects/video_ssl",
+        "slow_r50_cvrl",
+        data,
+        figures,
+        note="A .tar.gz of a TensorFlow checkpoint's files: unpack it and give their prefix.",
+    )
+    for name, data, figures in (
+        ("k400_200ep", "Kinetics-400, 200 epochs", (_LINEAR.format("63.8"),)),
+        ("k400_800ep", "Kinetics-400, 800 epochs", (_LINEAR.format("66.1"),)),
+        (
+            "k600_800ep",
+            "Kinetics-600, 800 epochs",
+            (_LINEAR.format("68.5"), "Kinetics-600 linear 70.4 (README, abstract)"),
+        ),
+    )
 )
 # The backbone's first kernel, behind whatever the backbone is called in the checkpoint.
 _STEM = re.compile(r"^((?:.*/)?layer_with_weights-)0/kernel((?:/\.ATTRIBUTES/VARIABLE_VALUE)?)$")
@@ -44,8 +66,7 @@ def build(state, stem_stride=2, epsilon=1e-5, **backbone_options):
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
 
     Raises:
-        ConvertError: there are not four stages, the stem is of several convolutions (ResNet-D), or
-            a stage mixes temporal kernels.
+        ConvertError: there are not four stages, the stem is of several convolutions (ResNet-D).
     """
     prefix, suffix = _find_stem(state)
     stem = f"{prefix}0/kernel{suffix}"

@@ -12,6 +12,8 @@ CITATION = (
     "Xiao et al., MaCLR: Motion-aware Contrastive Learning of Representations for Videos, ECCV "
     "2022, https://arxiv.org/abs/2106.09703"
 )
+# The authors' file, maclr.pyth, holds the networks too: `pyslowfast` reads it.
+CHECKPOINTS = ()
 _NAME = re.compile(r"((?:encoder_q\.)?(?:head\.)?)pathway([01])_projection_\d+\.(weight|bias)")
 
 

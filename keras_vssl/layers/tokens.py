@@ -158,3 +158,44 @@ def visible_crossings(batch, grid, ratios, seed):
     rows, columns = (visible_patches(batch, size, ratio, seed) for size, ratio in zip(grid, ratios))
     crossings = rows[:, :, None] * grid[1] + columns[:, None, :]
     return ops.reshape(crossings, (-1, rows.shape[1] * columns.shape[1]))
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class StretchedPositions(layers.Layer):
+    """Adds a learned table to tokens `[B, N, D]`, stretched linearly along the sequence to their N.
+
+    LAVISH lets pictures and spectrograms share an image transformer's table so: as one sequence,
+    class token included, whatever the plane's shape.
+
+    Args:
+        count: int, rows of the table.
+    """
+
+    def __init__(self, count, **kwargs):
+        super().__init__(**kwargs)
+        self.count = int(count)
+
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            name="table",
+            shape=(self.count, input_shape[-1]),
+            initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        )
+        self.built = True
+
+    def call(self, x):
+        table, length = ops.convert_to_tensor(self.table), x.shape[1]
+        if length != self.count:
+            places = np.maximum((np.arange(length) + 0.5) * self.count / length - 0.5, 0.0)
+            below = np.minimum(places.astype(int), self.count - 1)
+            above = np.minimum(below + 1, self.count - 1)
+            share = (places - below)[:, None]
+            weights = (1 - share) * np.eye(self.count)[below] + share * np.eye(self.count)[above]
+            table = ops.matmul(ops.cast(weights, table.dtype), table)
+        return x + ops.cast(table, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "count": self.count}

@@ -4,19 +4,28 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_vssl.layers.transformer import DropPath
+
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
 class WindowAttention(layers.Layer):
     """Multi-head cosine attention among the tokens of one window.
 
     Logits are cosines over a learned temperature of each head, plus a bias that a small network
-    gives for each pair from the signed logarithms of their distance, ln(1 + |d|).
+    gives for each pair from the signed logarithms of their distance.
 
     Args:
         heads: int.
         window: `(height, width)`, the window's tokens in row-major order.
         bias_hidden: int, width of the network of the bias.
         bias_dropout: float in [0, 1), after both of its layers.
+        bias_window: `(height, width)` or `None`. With a window, distances are counted as shares
+            of it, 8 from end to end, the logarithms are log_8(1 + |d|), the network's last layer
+            has no offset, and 16 sigmoid of its output is the bias: the published Swin V2. It is
+            `window`, or that of the pre-training where the window has grown since. Without one,
+            as in AudioMAE's decoder, the logarithms are ln(1 + |d|) of distances in tokens, and
+            the output itself is the bias.
+        qkv_bias: "all" or "query_value" (the published Swin V2).
 
     Call arguments:
         x: `[windows, height * width, D]`, the windows of one sample in succession.
@@ -24,39 +33,77 @@ class WindowAttention(layers.Layer):
 
     Reference:
         [Liu et al. CVPR 2022](https://arxiv.org/abs/2111.09883), Sec. 3.2 and 3.3. The
-        temperature is at least 0.01, as there; it starts at 1, as in timm's version.
+        temperature is at least 0.01, as there; it starts at 0.1 with a `bias_window`, as in the
+        published code, and at 1 without, as in timm's early version. The published code learns the
+        logarithm of its inverse instead.
     """
 
-    def __init__(self, heads, window=(4, 4), bias_hidden=384, bias_dropout=0.1, **kwargs):
+    def __init__(
+        self,
+        heads,
+        window=(4, 4),
+        bias_hidden=384,
+        bias_dropout=0.1,
+        bias_window=None,
+        qkv_bias="all",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        if qkv_bias not in ("all", "query_value"):
+            raise ValueError(f'Expected qkv_bias "all" or "query_value", received {qkv_bias!r}.')
         self.heads = int(heads)
         self.window = tuple(int(v) for v in window)
         self.bias_hidden = int(bias_hidden)
         self.bias_dropout = float(bias_dropout)
         self.bias1 = layers.Dense(self.bias_hidden, "relu", name="bias1", dtype="float32")
-        self.bias2 = layers.Dense(self.heads, name="bias2", dtype="float32")
+        self.bias_window = None if bias_window is None else tuple(int(v) for v in bias_window)
+        self.bias2 = layers.Dense(
+            self.heads, use_bias=bias_window is None, name="bias2", dtype="float32"
+        )
+        self.qkv_bias = qkv_bias
+        self.query_bias = self.value_bias = None
         self.drop = layers.Dropout(self.bias_dropout, dtype="float32")
         self.qkv = None
         self.project = None
         places = np.stack(np.meshgrid(*map(np.arange, self.window), indexing="ij"), -1)
         places = places.reshape(-1, 2)
         distance = (places[:, None] - places[None]).reshape(-1, 2).astype("float32")
-        self._distance = np.sign(distance) * np.log1p(np.abs(distance))
+        self._pairs = None
+        if not self.bias_dropout:
+            # Pairs at one distance have one bias; with dropout each pair has its own draw.
+            distance, self._pairs = np.unique(distance, axis=0, return_inverse=True)
+            self._pairs = self._pairs.reshape(-1).astype("int32")
+        scale = 1.0
+        if self.bias_window is not None:
+            distance = 8.0 * distance / np.maximum(np.array(self.bias_window) - 1, 1)
+            scale = np.log(8.0)
+        distance = np.sign(distance) * np.log1p(np.abs(distance)) / scale
+        self._distance = distance.astype("float32")
 
     def build(self, input_shape):
         width = input_shape[-1]
         if width % self.heads:
             raise ValueError(f"A width of {width} can't be shared by {self.heads} heads.")
-        self.qkv = layers.Dense(3 * width, name="qkv", dtype=self.dtype_policy)
+        self.qkv = layers.Dense(
+            3 * width, use_bias=self.qkv_bias == "all", name="qkv", dtype=self.dtype_policy
+        )
         self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.qkv.build(input_shape)
         self.project.build(input_shape)
         self.bias1.build((None, 2))
         self.bias2.build((None, self.bias_hidden))
+        if self.qkv_bias == "query_value":
+            self.query_bias = self.add_weight(
+                name="query_bias", shape=(width,), initializer="zeros"
+            )
+            self.value_bias = self.add_weight(
+                name="value_bias", shape=(width,), initializer="zeros"
+            )
+        start = 1.0 if self.bias_window is None else 0.1
         self.temperature = self.add_weight(
             name="temperature",
             shape=(self.heads,),
-            initializer="ones",
+            initializer=keras.initializers.Constant(start),
             dtype="float32",
             autocast=False,
         )
@@ -64,7 +111,11 @@ class WindowAttention(layers.Layer):
 
     def call(self, x, offsets=None, training=None):
         area, width = x.shape[1:]
-        qkv = ops.reshape(self.qkv(x), (-1, area, 3, self.heads, width // self.heads))
+        qkv = self.qkv(x)
+        if self.query_bias is not None:
+            query, value = (ops.cast(v, qkv.dtype) for v in (self.query_bias, self.value_bias))
+            qkv = qkv + ops.concatenate([query, ops.zeros_like(query), value])
+        qkv = ops.reshape(qkv, (-1, area, 3, self.heads, width // self.heads))
         query, key, value = (qkv[:, :, i] for i in range(3))
         # Cosines over 0.01 reach 100: float32 up to the softmax.
         query, key = (ops.cast(v, "float32") for v in (query, key))
@@ -85,6 +136,10 @@ class WindowAttention(layers.Layer):
     def _bias(self, training):
         x = self.drop(self.bias1(ops.convert_to_tensor(self._distance)), training=training)
         x = self.drop(self.bias2(x), training=training)
+        if self.bias_window is not None:
+            x = 16.0 * ops.sigmoid(x)
+        if self._pairs is not None:
+            x = ops.take(x, ops.convert_to_tensor(self._pairs), axis=0)
         area = self.window[0] * self.window[1]
         return ops.reshape(ops.transpose(x), (self.heads, area, area))
 
@@ -98,6 +153,8 @@ class WindowAttention(layers.Layer):
             "window": list(self.window),
             "bias_hidden": self.bias_hidden,
             "bias_dropout": self.bias_dropout,
+            "bias_window": None if self.bias_window is None else list(self.bias_window),
+            "qkv_bias": self.qkv_bias,
         }
 
 
@@ -116,7 +173,8 @@ class WindowBlock(layers.Layer):
         shift: `(rows, columns)`.
         mlp_ratio: float, hidden width of the MLP over D.
         epsilon: float, of layer normalisation.
-        bias_hidden, bias_dropout: see `WindowAttention`.
+        bias_hidden, bias_dropout, bias_window, qkv_bias: see `WindowAttention`.
+        drop_path: float in [0, 1), the probability that a sample goes past a branch in training.
 
     Call arguments:
         x: `[B, height * width, D]`, row-major.
@@ -137,6 +195,9 @@ class WindowBlock(layers.Layer):
         epsilon=1e-6,
         bias_hidden=384,
         bias_dropout=0.1,
+        bias_window=None,
+        qkv_bias="all",
+        drop_path=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -155,8 +216,16 @@ class WindowBlock(layers.Layer):
             )
         policy = self.dtype_policy
         self.attention = WindowAttention(
-            heads, self.window, bias_hidden, bias_dropout, name="attention", dtype=policy
+            heads,
+            self.window,
+            bias_hidden,
+            bias_dropout,
+            bias_window,
+            qkv_bias,
+            name="attention",
+            dtype=policy,
         )
+        self.drop = DropPath(drop_path, name="drop", dtype=policy)
         self.norm1 = layers.LayerNormalization(epsilon=epsilon, name="norm1", dtype=policy)
         self.norm2 = layers.LayerNormalization(epsilon=epsilon, name="norm2", dtype=policy)
         self._mask = self._shift_mask() if any(self.shift) else None
@@ -175,9 +244,17 @@ class WindowBlock(layers.Layer):
         self.built = True
 
     def call(self, x, training=None):
-        x = x + self.norm1(self._attend(x, training))
+        x = x + self.attend(x, training=training)
+        return x + self.feed(x, training=training)
+
+    def attend(self, x, training=None):
+        """The residual branch of attention."""
+        return self.drop(self.norm1(self._attend(x, training)), training=training)
+
+    def feed(self, x, training=None):
+        """The residual branch of the multi-layer perceptron."""
         y = ops.gelu(self.dense1(x), approximate=False)
-        return x + self.norm2(self.dense2(y))
+        return self.drop(self.norm2(self.dense2(y)), training=training)
 
     def _attend(self, x, training):
         width = x.shape[-1]
@@ -224,6 +301,9 @@ class WindowBlock(layers.Layer):
             "epsilon": self.epsilon,
             "bias_hidden": self.attention.bias_hidden,
             "bias_dropout": self.attention.bias_dropout,
+            "bias_window": self.attention.get_config()["bias_window"],
+            "qkv_bias": self.attention.qkv_bias,
+            "drop_path": self.drop.rate,
         }
 
 
