@@ -1,6 +1,7 @@
-"""PySlowFast's Slow networks, supervised or contrastive, and those of its fork MaCLR."""
+"""PySlowFast's Slow and I3D networks, supervised or contrastive, and those of its fork MaCLR."""
 
 from keras_vssl.convert.mapping import ConvertError
+from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.slow import build_slow
 
 LICENCE = (
@@ -9,6 +10,32 @@ LICENCE = (
 CITATION = (
     "Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, "
     "https://arxiv.org/abs/1812.03982"
+)
+_WHERE = "https://github.com/facebookresearch/SlowFast"
+CHECKPOINTS = (
+    *(
+        Checkpoint(
+            f"slow_r50_{method.lower()}_kinetics400",
+            "",
+            _WHERE,
+            "slow_r50",
+            "Kinetics-400, no labels",
+            (f"Kinetics-400 linear {figure} (two clips, 8x8; contrastive_ssl README)", *more),
+        )
+        for method, figure, more in (
+            ("MoCo", 66.6, ("UCF101 fine-tuned 94.5 (four clips, split 1; the same)",)),
+            ("BYOL", 67.4, ("UCF101 fine-tuned 94.7 (four clips, split 1; the same)",)),
+            ("SimCLR", 61.5, ()),
+            ("SwAV", 62.6, ()),
+        )
+    ),
+    Checkpoint(
+        "slow_r50_dense_maclr_kinetics400",
+        "maclr.pyth",
+        "https://github.com/facebookresearch/self-supervised-maclr",
+        "slow_r50_dense",
+        "Kinetics-400, no labels",
+    ),
 )
 _HEAD = "head.projection"
 _QUERY = "encoder_q."  # MaCLR's online network; all else in its file is state of the training
@@ -86,6 +113,7 @@ def build(
         dilate_last=dilate_last,
         epsilon=epsilon,
         backbone_only=backbone_only or not has_classifier,
+        i3d="i3d_r50_pyslowfast",
         **backbone_options,
     )
     mapping.ignore(

@@ -1,11 +1,22 @@
 """pytorchvideo's Slow networks: slow_r50 and its deeper and wider kin."""
 
+from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.slow import build_slow
 
 LICENCE = "Apache 2.0 (pytorchvideo); the data the weights saw has its own terms"
 CITATION = (
     "Fan et al., PyTorchVideo: A Deep Learning Library for Video Understanding, ACM Multimedia "
     "2021, https://arxiv.org/abs/2111.09887"
+)
+CHECKPOINTS = (
+    Checkpoint(
+        "slow_r50_pytorchvideo_kinetics400",
+        "SLOW_8x8_R50.pyth",
+        "https://github.com/facebookresearch/pytorchvideo",
+        "slow_r50",
+        "Kinetics-400, labels",
+        ("Kinetics-400 top-1 74.58 (hub docstring)",),
+    ),
 )
 
 
