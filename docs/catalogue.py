@@ -13,6 +13,7 @@ import argparse
 import importlib
 import inspect
 import json
+import math
 import os
 import pathlib
 import re
@@ -44,16 +45,21 @@ def count(name):
         backbone = getattr(backbones, entry["class_name"]).from_preset(name)
         shape = standard_input(backbone)
         dtype = getattr(torch, keras.backend.standardize_dtype(backbone.inputs[0].dtype))
+        shapes = shape if isinstance(shape, dict) else {"": shape}
+        inputs = {
+            key: torch.zeros((1, *one), dtype=dtype, device="meta") for key, one in shapes.items()
+        }
         with FlopCounterMode(display=False) as counter:
-            outputs = backbone(torch.zeros((1, *shape), dtype=dtype, device="meta"))
+            outputs = backbone(inputs if isinstance(shape, dict) else inputs[""])
     serialized = keras.saving.serialize_keras_object(backbone)
     return {
         "name": name,
         "class": entry["class_name"],
         "description": entry["description"],
-        "parameters": backbone.count_params(),
+        # As papers count them: without running statistics and fixed tables.
+        "parameters": sum(math.prod(weight.shape) for weight in backbone.trainable_weights),
         "multiply_adds": counter.get_total_flops() // 2,
-        "input": list(shape),
+        "input": {k: list(v) for k, v in shape.items()} if shape is shapes else list(shape),
         "output": [list(leaf.shape[1:]) for leaf in keras.tree.flatten(outputs)],
         "endpoints": list(getattr(backbone, "endpoints", {})),
         "expects": expects(backbone),
@@ -62,7 +68,12 @@ def count(name):
 
 
 def standard_input(backbone):
-    """The shape of one example that the network was made for, without the batch."""
+    """The shape of one example that the network was made for, without the batch.
+
+    A dict of them where a network takes several inputs; theirs are fixed.
+    """
+    if isinstance(backbone.input, dict):
+        return {name: tuple(tensor.shape[1:]) for name, tensor in backbone.input.items()}
     shape = list(backbone.inputs[0].shape[1:])
     if hasattr(backbone, "clip"):
         clip = backbone.clip
@@ -132,9 +143,10 @@ def convention(row):
     if "clip" in given:
         clip, mean, std = given["clip"], given["mean"], given["std"]
         resize, size = clip["resize"], clip["size"]
+        every = f"one in {clip['stride']}" if clip["stride"] > 1 else "consecutive"
         lines.append(
-            f"- a clip `[B, T, H, W, {row['input'][-1]}]`: {clip['frames']} frames, every "
-            f"{clip['stride']}{_ordinal(clip['stride'])}, resized to {resize}, cropped to {size}"
+            f"- a clip `[B, T, H, W, {row['input'][-1]}]`: {clip['frames']} frames, {every}, "
+            f"resized to {resize}, cropped to {size}"
         )
         lines.append(
             "- uint8 pixels are scaled to [0, 1], then `(x - mean) / std` with mean "
@@ -219,10 +231,11 @@ def page(class_name, rows, listed):
         idea,
         "## Presets",
         _table(
-            ["preset", "parameters", "multiply-adds", "input", "output"],
+            ["preset", "", "parameters", "multiply-adds", "input", "output"],
             [
                 [
                     f"[`{row['name']}`](../../presets/{row['name']}/README.md)",
+                    row["description"],
                     f"{row['parameters']:,}",
                     number(row["multiply_adds"]),
                     _shape(row["input"]),
@@ -234,8 +247,8 @@ def page(class_name, rows, listed):
         "Parameters and multiply-adds are counted at the input shown, one example.",
         "## Input",
         "\n\n".join(
-            f"`{row['name']}`: {row['description']}\n\n" + "\n".join(convention(row))
-            for row in rows
+            ", ".join(f"`{name}`" for name in sharing) + ":\n\n" + lines
+            for lines, sharing in _by_convention(rows).items()
         ),
         "## Endpoints",
         ", ".join(f"`{name}`" for name in rows[0]["endpoints"]) + f" (of `{names[0]}`)",
@@ -366,16 +379,21 @@ def main(arguments=None):
     return 0
 
 
+def _by_convention(rows):
+    found = {}
+    for row in rows:
+        found.setdefault("\n".join(convention(row)), []).append(row["name"])
+    return found
+
+
 def _shape(shape):
+    if isinstance(shape, dict):
+        return ", ".join(f"{name} {_shape(part)}" for name, part in shape.items())
     return "x".join(map(str, shape))
 
 
 def _floats(values):
     return "[" + ", ".join(f"{value:.4g}" for value in values) + "]"
-
-
-def _ordinal(value):
-    return {1: "st", 2: "nd", 3: "rd"}.get(value, "th") + " frame"
 
 
 def _table(head, rows):

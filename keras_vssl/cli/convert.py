@@ -13,13 +13,19 @@ EXAMPLES = """\
 examples:
   keras-vssl convert r2plus1d_18-91a641e6.pth --out r2plus1d_18_kinetics/
   keras-vssl convert vcop r3d_cl16_it8_tl3.pt --out vcop_r3d/
+  keras-vssl convert xdc video_audio.pth --set part=audio --out xdc_audio/
+  keras-vssl presets --kind checkpoint          # what the authors publish, and where
   keras-vssl convert model.pth --format mmaction2 --set epsilon=1e-3 --out preset/
 """
 
 
 def configure(parser):
     parser.add_argument(
-        "source", metavar="FILE", nargs="+", help="[FORMAT] FILE: .pt, .pth, .safetensors or .npz"
+        "source",
+        metavar="FILE",
+        nargs="+",
+        help="[FORMAT] FILE: .pt, .pth, .safetensors, .npz, .pkl, .caffemodel, or the .index file "
+        "of a TensorFlow checkpoint",
     )
     parser.add_argument("--format", help="vcop, torchvision_video, mmaction2, c3d_caffe, ...")
     parser.add_argument("--out", metavar="PRESET", required=True, help="the preset folder to write")
@@ -43,7 +49,8 @@ def run(args):
         if form and form != args.source[0]:
             raise ValueError(f"Two formats are given, {args.source[0]} and {form}.")
         form = args.source[0]
-    if not os.path.isfile(path):
+    # A TensorFlow checkpoint may be given by what its files' names start with.
+    if not os.path.isfile(path) and not os.path.isfile(f"{path}.index"):
         raise FileNotFoundError(f"There is no checkpoint file {path}.")
     if os.path.exists(args.out) and os.listdir(args.out) and not args.overwrite:
         raise ValueError(f"{args.out} is not empty; choose another --out, or --overwrite it.")
