@@ -72,6 +72,8 @@ def standard_input(backbone):
 
     A dict of them where a network takes several inputs; theirs are fixed.
     """
+    if hasattr(backbone, "example_shapes"):  # several inputs of sizes that may vary
+        return dict(backbone.example_shapes)
     if isinstance(backbone.input, dict):
         return {name: tuple(tensor.shape[1:]) for name, tensor in backbone.input.items()}
     shape = list(backbone.inputs[0].shape[1:])
@@ -83,9 +85,11 @@ def standard_input(backbone):
         sound = backbone.sound
         samples = int(sound["rate"] * (sound["seconds"] or 1.0))
         usual = list(backbone.front_end.compute_output_shape((1, samples))[1:])
-    elif getattr(backbone, "sound", None):
+    elif getattr(backbone, "sound", {}).get("rate"):
         sound = backbone.sound
         usual = [int(sound["rate"] * (sound["seconds"] or 1.0)), *shape[1:]]
+    elif hasattr(backbone, "sound"):
+        usual = [1000, 40]  # spectrograms of any length: ten seconds of the usual 100 frames
     else:
         usual = [16] * len(shape)
     return tuple(known or given for known, given in zip(shape, usual, strict=True))

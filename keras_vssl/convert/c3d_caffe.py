@@ -33,14 +33,6 @@ CHECKPOINTS = (
             "file of its own; the mean here is of channels, mmaction2's."
         ),
     ),
-    Checkpoint(
-        "c3d_sports1m_dump",
-        "c3d.pickle",
-        "",
-        "c3d_sports1m",
-        "Sports-1M",
-        note="A PyTorch dump of the Caffe weights that others made; its channels may be B, G, R.",
-    ),
 )
 _STAGES = ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
 # conv1a where there is one convolution in the stage, in Caffe's file.

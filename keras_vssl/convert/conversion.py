@@ -13,18 +13,48 @@ from keras_vssl.files import atomic_folder, write_json_atomic
 
 # In the order they are asked; each module has `recognizes`, `build`, `LICENCE` and `CITATION`.
 FORMATS = (
+    "tcgl",
+    "vtdl",
     "vcop",
     "videomae",
     "timesformer",
+    "xdc",
     "torchvision_video",
     "mmaction2",
+    "tsm_mit",
     "c3d_caffe",
+    "shuffle_learn",
+    "opn",
+    "tracking_triplet",
+    "vmz_caffe2",
     "maclr",
     "pyslowfast",
+    "pyslowfast_caffe2",
     "pytorchvideo",
     "cvrl_tf",
     "audio_ast",
+    "xkd",
+    "mavil",
+    "lavish",
+    "timm_swin",
     "audio_mae",
+    "i3d",
+    "coclr",
+    "torchvision_s3d",
+    "mil_nce",
+    "s3dg_kinetics",
+    "crisscross",
+    "replai",
+    "slic",
+    "vjepa",
+    "vivit",
+    "torchvision_image",
+    "everything_at_once",
+    "word_bag",
+    "bn_inception",
+    "av_hubert",
+    "raven",
+    "mmv",
 )
 
 
@@ -66,11 +96,17 @@ def convert(source, out=None, format=None, **options):
         out: path of the preset folder to write, or `None`.
         format: one of `FORMATS`, or `None` to recognise it.
         **options: what a checkpoint does not tell: `epsilon` (of batch normalisation),
-            `stem_pool`, `stem_stride` and `dilate_last` (Slow), `dense_shape` (C3D's fc6),
-            `heads` (transformers), `decoder_heads`, `ratio` and `clip_shape` (VideoMAE),
-            `frames`, `bands`, `stride` and `decoder_only` (of sound),
-            `backbone_only=True` (leave classifiers out), `clip`, `mean`, `std`, `dtype`,
-            `licence`, `citation`.
+            `stem_pool`, `stem_stride` and `dilate_last` (Slow), `dense_shape` (fc6 of C3D and
+            CaffeNet), `fold` (batch normalisation into kernels, CaffeNet),
+            `heads`, `clip_shape` and `trained_shape` (transformers; tables of positions are
+            interpolated), `decoder_heads` and `ratio` (VideoMAE), `rope` and `uniform_power`
+            (V-JEPA),
+            `frames`, `bands`, `stride`, `front_end` and `decoder_only` (of sound),
+            `role` and `patch` (XKD), `sound_shape` and `form` (LAVISH), `window`
+            and `trained_windows` (Swin V2),
+            `stem_pool_stride` and `stage_pool` (I3D's ResNet), `fraction` (TSM's shift), `bgr`
+            (BN-Inception), `slow` (CoCLR's stem), `part` (which of several networks), `backbone_only=True` (leave
+            classifiers out), `clip`, `mean`, `std`, `dtype`, `licence`, `citation`.
 
     Returns:
         A `Converted`.
@@ -106,6 +142,8 @@ def convert(source, out=None, format=None, **options):
         )
     model, mapping = module.build(state, **options)
     mapping.place(state, model)
+    # The file's tensors are let go before the preset is written.
+    del state, mapping, source
     converted = Converted(
         model,
         {

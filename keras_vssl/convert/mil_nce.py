@@ -3,8 +3,9 @@
 from keras_vssl.backbones.inception import BRANCHES, CHANNELS
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
+from keras_vssl.convert import word_bag
 from keras_vssl.convert.inception import Names, arguments, map_inception, read_s3d
-from keras_vssl.convert.mapping import shape_of
+from keras_vssl.convert.mapping import ConvertError, shape_of
 from keras_vssl.convert.published import Checkpoint
 
 LICENCE = "Apache 2.0; the videos the weights saw have their own terms"
@@ -54,19 +55,26 @@ def recognizes(state):
     return {"conv1.conv1.weight", "mixed_3b.conv_b1_a.conv1.weight"} <= set(state)
 
 
-def build(state, backbone_only=False, epsilon=1e-5, **backbone_options):
-    """Builds the video network that `state` belongs to.
+def build(state, part="video", backbone_only=False, epsilon=1e-5, **backbone_options):
+    """Builds a network that `state` belongs to.
 
-    Its output is the embedding in the joint space of videos and texts, a linear map of the
-    features; the text network is left out.
+    The video network's output is the embedding in the joint space of videos and texts, a linear map
+    of the features.
 
     Args:
         state: dict of name to array.
+        part: "video", or "text": the `WordBag` of its text module.
         backbone_only: bool, leave the linear map out: the output is the map of 1024 channels that
             the authors classify with.
         epsilon: float, of batch normalisation.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
     """
+    if part not in ("video", "text"):
+        raise ConvertError(f'`part` is "video" or "text", but received {part!r}.')
+    if part == "text":
+        backbone, mapping = word_bag.build(state, prefix=word_bag.PREFIX)
+        mapping.ignore(*(name for name in state if not name.startswith(word_bag.PREFIX)))
+        return backbone, mapping
     is_joint = "fc.weight" in state and not backbone_only
     config = ARCHITECTURES["s3dg_howto100m"]["config"]
     options = {

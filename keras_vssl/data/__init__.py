@@ -19,6 +19,7 @@ _NAMES = {
     "VideoReader": "reader",
     "Videos": "videos",
     "View": "plans",
+    "Words": "words",
     "VisualMotionClips": "motion",
     "iterate_plans": "pipeline",
     "plan_rng": "plans",

@@ -142,7 +142,7 @@ def taper_window(kind, window, periodic, frame):
     """A window in the middle of `frame` samples, zeros around it.
 
     Args:
-        kind: `"hann"` or `"rectangular"`.
+        kind: `"hann"`, `"povey"` (Kaldi's: Hann to the power 0.85) or `"rectangular"`.
         window: int, its samples.
         periodic: bool, the Hann window's period is `window` (`window - 1` if symmetric).
         frame: int.
@@ -150,9 +150,11 @@ def taper_window(kind, window, periodic, frame):
     Returns:
         float32 `[frame]`.
     """
-    if kind == "hann":
+    if kind in ("hann", "povey"):
         period = window if periodic else max(window - 1, 1)
         taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / period)
+        if kind == "povey":
+            taper = taper**0.85
     else:
         taper = np.ones(window)
     before = (frame - window) // 2

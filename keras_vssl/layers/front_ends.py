@@ -94,6 +94,25 @@ FRONT_ENDS = {
         "std": 17.89,
         "layout": "frequency_time",
     },
+    # 1 s: 99 x 26, python_speech_features' `logfbank` of int16 samples: the gain.
+    "av_hubert": {
+        "rate": 16000,
+        "gain": 32768.0,
+        "window": 0.025,
+        "fft": 512,
+        "hop": 0.01,
+        "taper": "rectangular",
+        "pad_end": True,
+        "preemphasis": 0.97,
+        "preemphasis_over": "signal",
+        "scale": 1 / 512,
+        "bands": 26,
+        "floored": True,
+        "log": "max",
+        "floor": 2.220446049250313e-16,
+    },
+    # 1 s: 98 x 23, what Kaldi takes cepstra of.
+    "kaldi-mfcc": {**_KALDI, "taper": "povey", "remove_mean": False, "bands": 23},
     # 1 s and 250 samples: 100 x 40. Bin 0 of its packed transform holds DC^2 + Nyquist^2.
     "vmz": {
         "rate": 16000,

@@ -10,7 +10,7 @@ from keras_vssl.layers.filterbanks import band_centres, mel_filters, pair_filter
 from keras_vssl.layers.front_ends import front_end_config
 
 _CHOICES = {
-    "taper": ("hann", "rectangular"),
+    "taper": ("hann", "povey", "rectangular"),
     "pad_mode": ("reflect", "zero"),
     "preemphasis_over": ("frame", "signal"),
     "power": (1, 2),
@@ -37,7 +37,7 @@ class LogMelSpectrogram(keras.layers.Layer):
         remove_mean: bool, subtract the mean of the whole waveform.
         window, hop: int, samples; or float, seconds, cut to whole samples.
         fft: int, length of the transform; `None` is the next power of two.
-        taper: `"hann"` or `"rectangular"`.
+        taper: `"hann"`, `"povey"` (Kaldi's: Hann to the power 0.85) or `"rectangular"`.
         periodic: bool, the Hann window's period is its length (symmetric otherwise).
         centre: bool, frame i is centred on sample `i * hop`; the ends are padded by `fft // 2`.
         pad_mode: `"reflect"` or `"zero"`, that padding.

@@ -1,9 +1,11 @@
 """The named architectures: a class, its arguments, one line each. Imports no framework."""
 
 from keras_vssl.backbones.presets import (
+    audio_visual,
     caffe,
     frames,
     inception,
+    mmv,
     plain,
     residual,
     slow,
@@ -22,7 +24,9 @@ _FAMILIES = (
     slow,
     inception,
     frames,
+    mmv,
     video_transformers,
+    audio_visual,
     sound,
     speech,
     text,
