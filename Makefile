@@ -29,7 +29,7 @@ demo: $(VENV)/installed
 	$(BIN)/keras-vssl demo --out demo --overwrite
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .

@@ -6,6 +6,11 @@ import pathlib
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Starts with what runs on the other back ends: the longest tests, which else end alone."""
+    items.sort(key=lambda item: "back" not in item.name)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of fixtures and real clips; tests that need it are left out without it."""

@@ -48,8 +48,8 @@ CHECKPOINTS = tuple(
             "ImageNet, Kinetics-400, labels",
             ("Kinetics-400 top-1 72.83 (3 segments), 73.80 (5), 74.12 (8); 25 x 10 test",),
         ),
-        ("i3d_r50_mmaction2", "i3d_r50", "Kinetics-400, labels", ()),
-        ("r2plus1d_34_mmaction2", "r2plus1d_34_mmaction2", "Kinetics-400, labels", ()),
+        ("i3d_r50_mmaction2_kinetics400", "i3d_r50", "Kinetics-400, labels", ()),
+        ("r2plus1d_34_mmaction2_kinetics400", "r2plus1d_34_mmaction2", "Kinetics-400, labels", ()),
     )
 )
 _HEAD = "cls_head.fc_cls"
