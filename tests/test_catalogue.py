@@ -34,7 +34,8 @@ def test_every_converter_states_its_source():
             assert listed.backbone in ("", *ARCHITECTURES), listed
             assert listed.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", listed.sha256)
     assert len(names) == len(set(names)), "two checkpoints have one name"
-    assert not set(names) & set(ARCHITECTURES)
+    clash = set(names) & set(ARCHITECTURES)
+    assert not clash, f"checkpoints named like architectures: {clash}"
 
 
 def test_the_list_has_all_three_kinds():

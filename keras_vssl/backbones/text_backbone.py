@@ -33,7 +33,7 @@ class TextBackbone(Backbone):
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
 class BertText(TextBackbone):
-    """The class token of a keras_hub BERT, as MMT and VATT's baselines use it.
+    """The class token of a keras_hub BERT, as MMT uses it.
 
     Ids of 0 are padding (BERT's own), and are masked.
 

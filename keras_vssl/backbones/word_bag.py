@@ -27,7 +27,7 @@ class WordBag(TextBackbone):
         vectors: int, channels of a word vector.
         hidden: int, channels of the hidden layer.
         output: int, channels of the output, or `None`: `hidden`, without the last layer.
-        mask_padding: bool, leave padding out of the maximum; a text without a word gives zeros.
+        mask_padding: bool, leave padding out of the maximum; the bag of a text without a word is 0.
         dtype: see `Backbone`.
 
     Example:

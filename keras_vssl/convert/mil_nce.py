@@ -1,5 +1,7 @@
 """MIL-NCE's S3D-G of HowTo100M: the released weights and its training code's checkpoints."""
 
+import re
+
 from keras_vssl.backbones.inception import BRANCHES, CHANNELS
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
@@ -15,7 +17,7 @@ CITATION = (
 )
 CHECKPOINTS = (
     Checkpoint(
-        name="s3dg_howto100m",
+        name="s3dg_mil_nce_howto100m",
         file="s3d_howto100m.pth",
         where="https://github.com/antoine77340/S3D_HowTo100M",
         backbone="s3dg_howto100m",
@@ -48,6 +50,7 @@ _NAMES = Names(
     },
     _GATES,
 )
+_VIDEO = re.compile(r"(conv1|conv_2[bc]|mixed_[345][b-f]|gating|fc)\.")  # the video network's
 _TEXT = ("word_embd.weight", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
 
 
@@ -73,7 +76,7 @@ def build(state, part="video", backbone_only=False, epsilon=1e-5, **backbone_opt
         raise ConvertError(f'`part` is "video" or "text", but received {part!r}.')
     if part == "text":
         backbone, mapping = word_bag.build(state, prefix=word_bag.PREFIX)
-        mapping.ignore(*(name for name in state if not name.startswith(word_bag.PREFIX)))
+        mapping.ignore(*filter(_VIDEO.match, state))
         return backbone, mapping
     is_joint = "fc.weight" in state and not backbone_only
     config = ARCHITECTURES["s3dg_howto100m"]["config"]

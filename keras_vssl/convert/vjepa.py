@@ -33,14 +33,14 @@ _OPTION = {name: {"clip_shape": (16, 384, 384, 3)} for name in ("vjepa2_giant_38
 CHECKPOINTS = (
     *(
         Checkpoint(
-            name, "", _V1, name, "VideoMix2M", figures, {"clip_shape": clip},
+            f"{name}_videomix2m", "", _V1, name, "VideoMix2M", figures, {"clip_shape": clip},
             licence="CC-BY-NC 4.0", note="The target encoder is what the figures are of.",
         )
         for name, clip, figures in _FIRST
     ),
     *(
         Checkpoint(
-            name, file, _REPOSITORY, name, "VideoMix22M", figures, _OPTION.get(name, {}),
+            f"{name}_videomix22m", file, _REPOSITORY, name, "VideoMix22M", figures, _OPTION.get(name, {}),
             licence="MIT",
         )
         for name, file, _, figures in _SECOND

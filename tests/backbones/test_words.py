@@ -125,6 +125,14 @@ def test_the_text_module_alone(tmp_path):
     assert type(model) is WordBag and model.rows == 20
 
 
+def test_the_text_module_of_a_whole_checkpoint():
+    state = text_state("text_module.") | {"mixed_3b.conv_b0.bn1.bias": np.zeros(2, "float32")}
+    model = convert(state, format="mil_nce", part="text").model
+    assert type(model) is WordBag and model.rows == 20
+    with pytest.raises(ConvertError, match="stranger"):
+        convert({**state, "stranger": np.zeros(2)}, format="mil_nce", part="text")
+
+
 def davenet_state(prefix=""):
     network = DAVEnet(widths=(4, 6, 6), blocks=(2, 1), kernel=5, bands=8)
     state = {f"{prefix}conv1.weight": RANDOM.normal(size=(4, 1, 8, 1))}
