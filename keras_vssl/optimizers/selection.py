@@ -3,11 +3,12 @@
 import re
 
 # What transformers' recipes leave undecayed beside the vectors: Keras' attention has biases of two
-# dimensions, and tokens and tables of positions are learned as rows.
+# dimensions, PReLU's slopes more, and tokens and tables of positions are learned as rows. A linear
+# layer on relative positions (`position/kernel`) is a kernel like others.
 NO_DECAY = (
-    r"(bias|gamma|beta)$",
+    r"(bias|gamma|beta|alpha)$",
     r"(class|cls|mask)_token|(^|/)token\d*$",
-    r"position|pos_embed|(^|/)table$",
+    r"position(?!/kernel$)|pos_embed|(^|/)table$",
 )
 
 
