@@ -159,6 +159,7 @@ class Backbone(keras_hub.models.Backbone):
                     f"Preset {preset!r} is a {found.__name__}, not a {cls.__name__}; "
                     f"call {found.__name__}.from_preset({preset!r})."
                 )
+            backbones.register()  # a network may hold another by its configuration
             return found.from_config({**entry["config"], **kwargs})
         from keras_vssl.hub import resolve
 
