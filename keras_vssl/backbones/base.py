@@ -151,6 +151,7 @@ class Backbone(keras_hub.models.Backbone):
         """
         from keras_vssl import backbones
 
+        backbones.register()  # a network may hold another by its configuration
         if preset in ARCHITECTURES:
             entry = ARCHITECTURES[preset]
             found = getattr(backbones, entry["class_name"])
@@ -159,11 +160,9 @@ class Backbone(keras_hub.models.Backbone):
                     f"Preset {preset!r} is a {found.__name__}, not a {cls.__name__}; "
                     f"call {found.__name__}.from_preset({preset!r})."
                 )
-            backbones.register()  # a network may hold another by its configuration
             return found.from_config({**entry["config"], **kwargs})
         from keras_vssl.hub import resolve
 
-        backbones.register()
         folder = resolve(preset)
         sizes = _sizes(folder, kwargs)
         kept = {name: value for name, value in kwargs.items() if name not in sizes}

@@ -21,11 +21,34 @@ class LavishBackbone(AudioVisualBackbone):
     Args:
         inputs, endpoints, feature_dim, dtype: see `AudioVisualBackbone`.
         frozen: list of the layers whose weights are those of the image transformer.
+        adapter, audio_adapter, classes, hidden, epsilon, clip_shape, sound_shape: see `LavishViT`.
         mean, std: 3 floats each, see `VideoBackbone`.
     """
 
-    def __init__(self, inputs, endpoints, feature_dim, frozen, mean, std, dtype=None, **kwargs):
+    def __init__(
+        self,
+        inputs,
+        endpoints,
+        feature_dim,
+        frozen,
+        *,
+        adapter,
+        audio_adapter,
+        classes,
+        hidden,
+        epsilon,
+        clip_shape,
+        sound_shape,
+        mean,
+        std,
+        dtype=None,
+        **kwargs,
+    ):
         super().__init__(inputs, endpoints, feature_dim, dtype=dtype, **kwargs)
+        self.adapter, self.audio_adapter = dict(adapter or {}), dict(audio_adapter or {})
+        self.classes, self.hidden = classes, int(hidden)
+        self.epsilon = float(epsilon)
+        self.clip_shape, self.sound_shape = clip_shape, sound_shape
         self.mean, self.std = [float(v) for v in mean], [float(v) for v in std]
         for layer in frozen:
             layer.trainable = False
@@ -33,7 +56,18 @@ class LavishBackbone(AudioVisualBackbone):
     prepare_clips = VideoBackbone.normalize
 
     def get_config(self):
-        return {**super().get_config(), "mean": list(self.mean), "std": list(self.std)}
+        return {
+            **super().get_config(),
+            "adapter": dict(self.adapter),
+            "audio_adapter": dict(self.audio_adapter),
+            "classes": self.classes,
+            "hidden": self.hidden,
+            "epsilon": self.epsilon,
+            "clip_shape": list(self.clip_shape),
+            "sound_shape": list(self.sound_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -135,18 +169,21 @@ class LavishViT(LavishBackbone):
             endpoints,
             dim,
             [embed, token, table, *blocks, norm],
-            mean,
-            std,
+            adapter=adapter,
+            audio_adapter=audio_adapter,
+            classes=classes,
+            hidden=hidden,
+            epsilon=epsilon,
+            clip_shape=clip_shape,
+            sound_shape=sound_shape,
+            mean=mean,
+            std=std,
             dtype=dtype,
             **kwargs,
         )
         self.width, self.depth, self.heads = int(width), int(depth), int(heads)
         self.mlp_width = 4 * self.width if mlp_width is None else int(mlp_width)
         self.patch, self.positions = int(patch), table.count
-        self.adapter, self.audio_adapter = dict(adapter or {}), dict(audio_adapter or {})
-        self.classes, self.hidden = classes, int(hidden)
-        self.epsilon = float(epsilon)
-        self.clip_shape, self.sound_shape = clip_shape, sound_shape
 
     def get_config(self):
         return {
@@ -157,13 +194,6 @@ class LavishViT(LavishBackbone):
             "mlp_width": self.mlp_width,
             "patch": self.patch,
             "positions": self.positions,
-            "adapter": dict(self.adapter),
-            "audio_adapter": dict(self.audio_adapter),
-            "classes": self.classes,
-            "hidden": self.hidden,
-            "epsilon": self.epsilon,
-            "clip_shape": list(self.clip_shape),
-            "sound_shape": list(self.sound_shape),
         }
 
 

@@ -100,13 +100,25 @@ class LavishSwin(LavishBackbone):
         feature = ops.concatenate(means, axis=-1)
         dim = classify(feature, endpoints, clip_shape[0], classes, hidden)
         frozen = parts.all()
-        super().__init__(inputs, endpoints, dim, frozen, mean, std, dtype=dtype, **kwargs)
+        super().__init__(
+            inputs,
+            endpoints,
+            dim,
+            frozen,
+            adapter=adapter,
+            audio_adapter=audio_adapter,
+            classes=classes,
+            hidden=hidden,
+            epsilon=epsilon,
+            clip_shape=clip_shape,
+            sound_shape=sound_shape,
+            mean=mean,
+            std=std,
+            dtype=dtype,
+            **kwargs,
+        )
         self.width, self.depths, self.heads = int(width), tuple(depths), tuple(heads)
         self.window, self.patch, self.mlp_ratio = int(window), int(patch), float(mlp_ratio)
-        self.adapter, self.audio_adapter = dict(adapter or {}), dict(audio_adapter or {})
-        self.classes, self.hidden = classes, int(hidden)
-        self.epsilon = float(epsilon)
-        self.clip_shape, self.sound_shape = clip_shape, sound_shape
 
     def get_config(self):
         return {
@@ -117,11 +129,4 @@ class LavishSwin(LavishBackbone):
             "window": self.window,
             "patch": self.patch,
             "mlp_ratio": self.mlp_ratio,
-            "adapter": dict(self.adapter),
-            "audio_adapter": dict(self.audio_adapter),
-            "classes": self.classes,
-            "hidden": self.hidden,
-            "epsilon": self.epsilon,
-            "clip_shape": list(self.clip_shape),
-            "sound_shape": list(self.sound_shape),
         }

@@ -5,7 +5,7 @@ from keras import layers
 
 from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
 from keras_vssl.backbones.presets import KAIMING_FAN_OUT
-from keras_vssl.backbones.residual import check_choice
+from keras_vssl.backbones.residual import check_choice, four_counts
 from keras_vssl.layers.convolution import Conv3D
 from keras_vssl.layers.frames import FoldFrames, UnfoldFrames
 from keras_vssl.layers.normalization import BatchNormalization
@@ -180,13 +180,3 @@ def activate(x, activation, name, dtype):
             dtype=dtype,
         )(x)
     return layers.Activation(activation, name=name, dtype=dtype)(x)
-
-
-def four_counts(blocks):
-    """`blocks` as four ints above 0; raises a `ValueError` where it is something else."""
-    blocks = tuple(int(count) for count in blocks)
-    if len(blocks) != 4 or min(blocks) < 1:
-        raise ValueError(
-            f"`blocks` takes the block counts of the four stages, each at least 1: got {blocks}."
-        )
-    return blocks

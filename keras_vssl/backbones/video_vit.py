@@ -135,12 +135,7 @@ class VideoViT(VideoBackbone):
             )
         if output == "class" and not class_token:
             raise ValueError('Expected class_token=True with output="class", received False.')
-        clip_shape, patch = tuple(clip_shape), tuple(int(size) for size in patch)
-        if len(clip_shape) != 4 or None in clip_shape:
-            raise ValueError(
-                f"Expected a fixed clip_shape (T, H, W, 3), because positions belong to it, "
-                f"received {clip_shape}."
-            )
+        clip_shape, patch = fixed_clip(clip_shape), tuple(int(size) for size in patch)
         grid = grid_of(clip_shape[:3], patch)
         initializer = initializer_config(kernel_initializer, "glorot_uniform")
         inputs = keras.Input(clip_shape, name="clip")
@@ -262,6 +257,17 @@ class VideoViT(VideoBackbone):
             "kernel_initializer": dict(self.kernel_initializer),
             "clip_shape": list(self.clip_shape),
         }
+
+
+def fixed_clip(clip_shape):
+    """A clip's shape as a tuple; raises a `ValueError` unless all of it is fixed."""
+    clip_shape = tuple(clip_shape)
+    if len(clip_shape) != 4 or None in clip_shape:
+        raise ValueError(
+            f"Expected a fixed clip_shape (T, H, W, 3), because positions belong to it, "
+            f"received {clip_shape}."
+        )
+    return clip_shape
 
 
 def expected_clip(clip_shape):

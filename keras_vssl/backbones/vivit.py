@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
-from keras_vssl.backbones.video_vit import ACTIVATIONS, expected_clip
+from keras_vssl.backbones.video_vit import ACTIVATIONS, expected_clip, fixed_clip
 from keras_vssl.layers.patches import TubeletEmbedding, grid_of
 from keras_vssl.layers.positions import ClassToken, LearnedPositions, TableGrid
 from keras_vssl.layers.transformer import TransformerBlock
@@ -79,12 +79,7 @@ class FactorisedViT(VideoBackbone):
         dtype=None,
         **kwargs,
     ):
-        clip_shape, patch = tuple(clip_shape), tuple(int(size) for size in patch)
-        if len(clip_shape) != 4 or None in clip_shape:
-            raise ValueError(
-                f"Expected a fixed clip_shape (T, H, W, 3), because positions belong to it, "
-                f"received {clip_shape}."
-            )
+        clip_shape, patch = fixed_clip(clip_shape), tuple(int(size) for size in patch)
         if activation not in ACTIVATIONS:
             raise ValueError(
                 f"Expected activation to be one of {tuple(ACTIVATIONS)}, received {activation!r}."

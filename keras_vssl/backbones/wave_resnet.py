@@ -5,9 +5,9 @@ from keras import layers
 
 from keras_vssl.backbones.audio_backbone import AudioBackbone
 from keras_vssl.backbones.backbone import initializer_config
-from keras_vssl.backbones.lip_resnet import ACTIVATIONS, activate, four_counts, residual_stages
+from keras_vssl.backbones.lip_resnet import ACTIVATIONS, activate, residual_stages
 from keras_vssl.backbones.presets import KAIMING_FAN_OUT
-from keras_vssl.backbones.residual import check_choice
+from keras_vssl.backbones.residual import check_choice, four_counts
 from keras_vssl.layers.frames import WholeFrames
 from keras_vssl.layers.normalization import BatchNormalization
 

@@ -4,7 +4,7 @@ import re
 
 from keras_vssl.backbones.av_hubert_encoder import AVHuBERTEncoder
 from keras_vssl.convert.lip_resnet import build_front_end, is_video
-from keras_vssl.convert.mapping import ConvertError, Mapping, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, Mapping, check_part, count_numbered, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.vit import ViTMapping
 from keras_vssl.layers.cluster_head import ClusterHead
@@ -64,8 +64,7 @@ def build(state, part=None, heads=None, **backbone_options):
         heads: int. Default: one for 64 channels, as the published networks have.
         **backbone_options: `clip`, `mean`, `std` (of the lips' network), `dtype`.
     """
-    if part is not None and part not in PARTS:
-        raise ConvertError(f"`part` is one of {', '.join(PARTS)}, but received {part!r}.")
+    check_part(part, None, *PARTS)
     prefix = _prefix(state)
     if part is None and prefix is None:
         part = "front_end" if _front_end(state) is not None else "head"

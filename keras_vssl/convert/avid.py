@@ -4,7 +4,7 @@ import re
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import R2Plus1D
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, count_blocks, shape_of
 from keras_vssl.convert.residual import map_residual
 
 _NORM = r"(weight|bias|running_mean|running_var)"
@@ -47,24 +47,14 @@ def is_video(state, prefix=""):
 
 def build_video(state, prefix, preset, epsilon, backbone_options):
     """The `R2Plus1D` that `state` holds behind a prefix, and its mapping."""
-    blocks = [
-        count_numbered(state, rf"{re.escape(prefix)}conv{stage}x\.(\d+)\.")
-        for stage in (2, 3, 4, 5)
-    ]
-    if min(blocks) < 1:
-        raise ConvertError(f"The stages conv2x to conv5x have {blocks} blocks; each needs one.")
+    patterns = [rf"{re.escape(prefix)}conv{stage}x\.(\d+)\." for stage in (2, 3, 4, 5)]
+    blocks = count_blocks(state, patterns, "The stages conv2x to conv5x have")
     width = shape_of(state, f"{prefix}conv1.0.weight", 5)[0]
     config = ARCHITECTURES[preset]["config"]
     backbone = R2Plus1D(
         **{**config, "blocks": blocks, "width": width, "epsilon": epsilon, **backbone_options}
     )
     return backbone, map_residual(backbone, _Names(prefix))
-
-
-def check_part(part, *parts):
-    """Raises a `ConvertError` that names the parts unless `part` is one of them or `None`."""
-    if part not in (None, *parts):
-        raise ConvertError(f"`part` is one of {', '.join(parts)}, but received {part!r}.")
 
 
 def check_no_clip(backbone_options):

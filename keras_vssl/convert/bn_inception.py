@@ -33,7 +33,8 @@ _CAFFE = {"": ("weight", "bias"), "_bn": ("weight", "bias", "running_mean", "run
 
 
 def recognizes(state):
-    return any(f"{prefix}{_STEM}.weight" in _renamed(state) for prefix in _PREFIXES)
+    names = _renamed(state)
+    return any(f"{prefix}{_STEM}.weight" in names for prefix in _PREFIXES)
 
 
 def build(state, bgr=True, epsilon=1e-5, backbone_only=False, **backbone_options):
@@ -72,10 +73,10 @@ def build(state, bgr=True, epsilon=1e-5, backbone_only=False, **backbone_options
     renamed = {new: state[old] for new, old in names.items()}
     model = with_classifier(renamed, backbone, mapping, head, backbone_only)
     mapping.entries = [
-        (names.get(name, name), variable, _flat if "bn." in str(name) else transform)
+        (name, variable, _flat if "bn." in str(name) else transform)
         for name, variable, transform in mapping.entries
     ]
-    mapping.ignore(*(names.get(name, name) for name in mapping.ignored))
+    mapping.rename(names)
     return model, mapping
 
 

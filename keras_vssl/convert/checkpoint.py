@@ -88,7 +88,7 @@ def clean(content, origin="The dictionary"):
     if isinstance(content.get("params"), dict):
         trees = (content["params"], content.get("state") or {})
         if all(isinstance(arrays, dict) for tree in trees for arrays in tree.values()):
-            from keras_vssl.convert.mmv import flatten_haiku
+            from keras_vssl.convert.haiku import flatten_haiku
 
             content = flatten_haiku(content)
     for tower in _TOWERS:

@@ -2,9 +2,10 @@
 
 import re
 
+from keras_vssl.backbones.inception import CHANNELS
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
-from keras_vssl.convert.inception import Names, arguments, map_inception, read_s3d
+from keras_vssl.convert.inception import SEQUENTIAL, Names, arguments, map_inception, read_s3d
 from keras_vssl.convert.mapping import ConvertError, shape_of
 from keras_vssl.convert.published import Checkpoint
 
@@ -73,20 +74,7 @@ CHECKPOINTS = (
 )
 
 # Each layer is registered twice: under its own name, and in one of five blocks.
-_OWN = {
-    "conv_1a": "Conv_1a",
-    "conv_2b": "Conv_2b",
-    "conv_2c": "Conv_2c",
-    "mixed_3b": "Mixed_3b",
-    "mixed_3c": "Mixed_3c",
-    "mixed_4b": "Mixed_4b",
-    "mixed_4c": "Mixed_4c",
-    "mixed_4d": "Mixed_4d",
-    "mixed_4e": "Mixed_4e",
-    "mixed_4f": "Mixed_4f",
-    "mixed_5b": "Mixed_5b",
-    "mixed_5c": "Mixed_5c",
-}
+_OWN = {endpoint: endpoint.capitalize() for endpoint in CHANNELS}
 _BLOCKS = {
     "conv_1a": "block1.0",
     "conv_2b": "block2.1",
@@ -100,14 +88,6 @@ _BLOCKS = {
     "mixed_4f": "block4.5",
     "mixed_5b": "block5.1",
     "mixed_5c": "block5.2",
-}
-_BRANCHES = {
-    "b0": ".branch0.0",
-    "b1a": ".branch1.0",
-    "b1b": ".branch1.1",
-    "b2a": ".branch2.0",
-    "b2b": ".branch2.1",
-    "b3": ".branch3.1",
 }
 _PARTS = {
     None: (".conv", ".bn"),
@@ -153,7 +133,7 @@ def build(state, slow=False, backbone_only=False, epsilon=1e-5, **backbone_optio
         )
     is_own = f"{prefix}{_MARKS[0][0]}" in state
     names, aliases = (
-        Names(places, _BRANCHES, _PARTS, _GATES, prefix)
+        Names(places, SEQUENTIAL, _PARTS, _GATES, prefix)
         for places in ((_OWN, _BLOCKS) if is_own else (_BLOCKS, _OWN))
     )
     options = {"stem_stride": 1 if slow else 2, "epsilon": epsilon, **backbone_options}

@@ -8,8 +8,8 @@ import numpy as np
 from keras_vssl.backbones.audio_resnet import AudioResNet
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.residual import check_choice
-from keras_vssl.convert.avid import VIDEO, build_video, check_no_clip, check_part, is_video
-from keras_vssl.convert.mapping import ConvertError, Mapping, count_numbered, shape_of
+from keras_vssl.convert.avid import VIDEO, build_video, check_no_clip, is_video
+from keras_vssl.convert.mapping import ConvertError, Mapping, choose_part, count_blocks, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.layers.heads import Projector
 
@@ -92,19 +92,13 @@ def build(
     The file of a video network has the names of AVID's and RepLAI's, which is the same network but
     for the pooling of its map (CrissCross takes the mean, they the maximum).
     """
-    check_part(part, "video", "audio", "heads")
     prefixes = {
         "video": next((p for p in ("video_backbone.", "") if is_video(state, p)), None),
         "audio": next((p for p in ("audio_backbone.", "") if _is_audio(state, p)), None),
         "heads": "" if _HEAD.format("video") in state else None,
     }
     there = [name for name, prefix in prefixes.items() if prefix is not None]
-    part = part or next(iter(there), "video")
-    if part not in there:
-        raise ConvertError(
-            f"The checkpoint does not hold CrissCross's {part}; it holds "
-            f"{', '.join(there) or 'none of its networks'}."
-        )
+    part = choose_part(part, tuple(prefixes), there, "CrissCross's")
     prefix = prefixes[part]
     if part == "video":
         preset = "r2plus1d_18_crisscross"
@@ -125,12 +119,8 @@ def _is_audio(state, prefix):
 
 
 def _build_audio(state, prefix, epsilon, front_end, options):
-    blocks = [
-        count_numbered(state, rf"{re.escape(prefix)}block{stage}\.(\d+)\.")
-        for stage in (1, 2, 3, 4)
-    ]
-    if min(blocks) < 1:
-        raise ConvertError(f"block1 to block4 have {blocks} blocks; each needs at least one.")
+    patterns = [rf"{re.escape(prefix)}block{stage}\.(\d+)\." for stage in (1, 2, 3, 4)]
+    blocks = count_blocks(state, patterns, "block1 to block4 have")
     if f"{prefix}block1.0.conv3.weight" in state:
         raise ConvertError("block1.0.conv3: only audio networks of basic blocks can be converted.")
     backbone = AudioResNet(

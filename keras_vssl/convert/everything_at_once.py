@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from keras_vssl.backbones.davenet import DAVEnet
-from keras_vssl.convert.mapping import ConvertError, Mapping, count_numbered, shape_of
+from keras_vssl.convert.mapping import Mapping, count_blocks, count_numbered, shape_of
 from keras_vssl.convert.published import Checkpoint
 
 LICENCE = "none stated by the source (ninatu/everything_at_once)"
@@ -62,12 +62,8 @@ def build(state, epsilon=1e-5, front_end=None, sound=None, dtype=None):
     prefix = next((p for p in _PREFIXES if f"{p}layer1.0.conv1.weight" in state), "")
     width, _, bands, _ = shape_of(state, f"{prefix}conv1.weight", 4)
     stages = count_numbered(state, rf"{re.escape(prefix)}layer(\d+)\.") - 1
-    blocks = [
-        count_numbered(state, rf"{re.escape(prefix)}layer{stage}\.(\d+)\.")
-        for stage in range(1, stages + 1)
-    ]
-    if not blocks or min(blocks) < 1:
-        raise ConvertError(f"The stages have {blocks} blocks; each needs at least one.")
+    numbered = [rf"{re.escape(prefix)}layer{stage}\.(\d+)\." for stage in range(1, stages + 1)]
+    blocks = count_blocks(state, numbered, "The stages have")
     kernels = [
         shape_of(state, f"{prefix}layer{stage}.0.conv1.weight", 4) for stage in range(1, stages + 1)
     ]

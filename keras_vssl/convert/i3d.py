@@ -3,6 +3,7 @@
 from keras_vssl.backbones.i3d import I3D
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.convert.inception import (
+    MIXED,
     Names,
     arguments,
     map_inception,
@@ -72,10 +73,7 @@ _PLACES = {
     "conv_1a": "Conv3d_1a_7x7",
     "conv_2b": "Conv3d_2b_1x1",
     "conv_2c": "Conv3d_2c_3x3",
-    **{
-        f"mixed_{block}": f"Mixed_{block}"
-        for block in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
-    },
+    **MIXED,
 }
 _PORTED = Names(
     _PLACES,

@@ -5,6 +5,24 @@ import numpy as np
 from keras_vssl.backbones.inception import BRANCHES, CHANNELS, scaled_channels
 from keras_vssl.convert.mapping import ConvertError, Mapping, shape_of
 
+# How TensorFlow's sources call the blocks, and slim, which MMV follows, every unit.
+MIXED = {name: name.capitalize() for name in CHANNELS if name.startswith("mixed")}
+SLIM_PLACES = {
+    "conv_1a": "Conv2d_1a_7x7",
+    "conv_2b": "Conv2d_2b_1x1",
+    "conv_2c": "Conv2d_2c_3x3",
+    **MIXED,
+}
+# The branches of a block as PyTorch's sequences, in which a pooling counts too.
+SEQUENTIAL = {
+    "b0": ".branch0.0",
+    "b1a": ".branch1.0",
+    "b1b": ".branch1.1",
+    "b2a": ".branch2.0",
+    "b2b": ".branch2.1",
+    "b3": ".branch3.1",
+}
+
 
 def units_of(endpoint):
     """The units of an endpoint: itself, or the six of a block."""

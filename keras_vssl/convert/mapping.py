@@ -65,6 +65,17 @@ class Mapping:
         self.add(f"{name}.weight", layer.kernel, unflatten)
         self.add(f"{name}.bias", layer.bias)
 
+    def rename(self, names):
+        """Takes the names of another file for the tensors: dict of the old name to the new one.
+
+        For a source that holds the network of another one; names that are not in `names` stay.
+        """
+        self.entries = [
+            (names.get(name, name), variable, transform)
+            for name, variable, transform in self.entries
+        ]
+        self.ignored = {names.get(name, name) for name in self.ignored}
+
     def ignore(self, *names):
         """Tensors that the checkpoint may hold and the model leaves out on purpose."""
         self.ignored.update(names)
@@ -151,6 +162,50 @@ def count_numbered(state, pattern):
     """One more than the largest number that group 1 of `pattern` matches among the names."""
     numbers = [int(match[1]) for name in state if (match := re.match(pattern, name))]
     return max(numbers, default=-1) + 1
+
+
+def count_blocks(state, patterns, where="The four stages have"):
+    """How many blocks each stage has, by a pattern a stage whose group 1 is a block's number.
+
+    Raises:
+        ConvertError: a stage has none; `where` begins the sentence.
+    """
+    blocks = [count_numbered(state, pattern) for pattern in patterns]
+    if not blocks or min(blocks) < 1:
+        raise ConvertError(f"{where} {blocks} blocks; each needs at least one.")
+    return blocks
+
+
+def check_part(part, *parts):
+    """Raises a `ConvertError` that names the parts unless `part` is one of them.
+
+    `None` among the parts stands for what a checkpoint itself tells.
+    """
+    if part not in parts:
+        named = ", ".join(name for name in parts if name is not None)
+        raise ConvertError(f"`part` is one of {named}, but received {part!r}.")
+
+
+def choose_part(part, parts, there, source):
+    """The part of a checkpoint to build: the one that was asked for, or the first that is there.
+
+    Args:
+        part: one of `parts`, or `None`.
+        parts: the parts that the source has.
+        there: list of those that the checkpoint holds, the first one by default.
+        source: str, whose they are, e.g. "CrissCross's".
+
+    Raises:
+        ConvertError: there is no such part, or the checkpoint does not hold it.
+    """
+    check_part(part, None, *parts)
+    part = part or next(iter(there), parts[0])
+    if part not in there:
+        raise ConvertError(
+            f"The checkpoint does not hold {source} {part}; it holds "
+            f"{', '.join(there) or 'none of its networks'}."
+        )
+    return part
 
 
 def _unchanged(array):

@@ -7,7 +7,7 @@ from keras_vssl.backbones.fusion_vit import FusionViT
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.video_vit import VideoViT
 from keras_vssl.convert.audio_vit import read_frames, spectrogram_arguments, with_audio_classifier
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, check_part, count_numbered, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.vit import ViTMapping, heads_of
 from keras_vssl.layers.patches import grid_of
@@ -66,8 +66,7 @@ def build(
         backbone_only: bool, leave classifiers out.
         **backbone_options: `clip`, `mean`, `std` (of the video), `dtype`.
     """
-    if part not in PARTS:
-        raise ConvertError(f"`part` is one of {', '.join(PARTS)}, but received {part!r}.")
+    check_part(part, *PARTS)
     dtype = backbone_options.get("dtype")
     mapping = ViTMapping(state)
     model = {}

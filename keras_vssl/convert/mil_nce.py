@@ -7,7 +7,7 @@ from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
 from keras_vssl.convert import word_bag
 from keras_vssl.convert.inception import Names, arguments, map_inception, read_s3d
-from keras_vssl.convert.mapping import ConvertError, shape_of
+from keras_vssl.convert.mapping import check_part, shape_of
 from keras_vssl.convert.published import Checkpoint
 
 LICENCE = "Apache 2.0; the videos the weights saw have their own terms"
@@ -72,8 +72,7 @@ def build(state, part="video", backbone_only=False, epsilon=1e-5, **backbone_opt
         epsilon: float, of batch normalisation.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
     """
-    if part not in ("video", "text"):
-        raise ConvertError(f'`part` is "video" or "text", but received {part!r}.')
+    check_part(part, "video", "text")
     if part == "text":
         backbone, mapping = word_bag.build(state, prefix=word_bag.PREFIX)
         mapping.ignore(*filter(_VIDEO.match, state))

@@ -4,7 +4,7 @@ from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import R2Plus1D, middle_width
 from keras_vssl.convert.c3d_caffe import build_sports1m
 from keras_vssl.convert.frames import build_frames
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import count_blocks, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.residual import (
     map_residual,
@@ -155,9 +155,7 @@ def build(
             backbone_only=backbone_only,
             **{"stem_pool": stem_pool, **pools, **_IMAGENET, **backbone_options},
         )
-    blocks = [count_numbered(state, names.blocks(stage)) for stage in (1, 2, 3, 4)]
-    if min(blocks) < 1:
-        raise ConvertError(f"The four stages have {blocks} blocks; each needs at least one.")
+    blocks = count_blocks(state, [names.blocks(stage) for stage in (1, 2, 3, 4)])
     width = shape_of(state, "conv1.conv.conv_t.weight", 5)[0]
     config = ARCHITECTURES["r2plus1d_34_mmaction2"]["config"]
     backbone = R2Plus1D(

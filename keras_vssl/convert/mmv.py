@@ -5,9 +5,10 @@ import re
 from keras_vssl.backbones.preactivation import AudioResNetV2, TSMResNetV2
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.word_bag import WordBag
-from keras_vssl.convert.avid import check_no_clip, check_part
-from keras_vssl.convert.mapping import ConvertError, Mapping, count_numbered, shape_of
-from keras_vssl.convert.mmv_heads import HEADS, build_heads, heads_prefix, map_haiku_norm
+from keras_vssl.convert.avid import check_no_clip
+from keras_vssl.convert.haiku import map_haiku_norm
+from keras_vssl.convert.mapping import ConvertError, Mapping, choose_part, count_numbered, shape_of
+from keras_vssl.convert.mmv_heads import HEADS, build_heads, heads_prefix
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.s3d_names import build_haiku_s3d, map_haiku_s3d
 
@@ -62,21 +63,6 @@ _TOWERS = re.compile(
 _HEADS = re.compile(rf"(.*/)?{re.escape(HEADS)}\w+/(final_projection(_inner)?/[wb]|{_NORM})")
 
 
-def flatten_haiku(content):
-    """Haiku's parameters and state as one dict of `module/name` to array.
-
-    Args:
-        content: dict of "params" and maybe "state", each a dict of a module's path to a dict of
-            names to arrays.
-    """
-    return {
-        f"{module}/{name}": array
-        for tree in (content["params"], content.get("state") or {})
-        for module, arrays in tree.items()
-        for name, array in arrays.items()
-    }
-
-
 def recognizes(state):
     # FakeOut fine-tuned the same towers under a classifier of its own.
     return bool(_prefixes(state)) and "first_mlp_layer/w" not in state
@@ -89,28 +75,22 @@ def build(state, part=None, fraction=1 / 8, epsilon=1e-5, front_end=None, **back
         state: dict of name to array: a whole model, `text_audio_video/...`, or one tower by
             itself, `TSMResNetV2/...`, `S3D/...` or `res_net_v2/...`.
         part: "video" (a `TSMResNetV2` or an `S3D`), "audio" (an `AudioResNetV2`), "text" (a
-            `WordBag`) or "heads". Default: the video network, or what there is. "heads" is a `keras.Model` of a dict of
-            pooled features "video", "audio" and "text", `[B, D]` each, to "video_in_va",
-            "audio_in_va", "text_in_va" (the space of video and audio) and "video_in_vat",
-            "audio_in_vat", "text_in_vat" (that of text), as they are, unnormalised.
+            `WordBag`) or "heads". Default: the video network, or what there is. "heads" is a
+            `keras.Model` of a dict of pooled features "video", "audio" and "text", `[B, D]` each,
+            to "video_in_va", "audio_in_va", "text_in_va" (the space of video and audio) and
+            "video_in_vat", "audio_in_vat", "text_in_vat" (that of text), as they are, unnormalised.
         fraction: float, of the channels that the video network shifts in time; not for `S3D`.
         epsilon: float, of batch normalisation.
         front_end: of the audio network, see `AudioBackbone`; the checkpoint has none.
         **backbone_options: `clip`, `mean`, `std` (of the video network), `dtype`.
     """
-    check_part(part, "video", "audio", "text", "heads")
     prefixes = _prefixes(state)
     if (heads := heads_prefix(state)) is not None:
         prefixes["heads"] = heads
     kinds = {"video": "tsm" if "tsm" in prefixes else "s3d"}
     kinds |= {name: name for name in ("audio", "text", "heads")}
     there = [name for name, kind in kinds.items() if kind in prefixes]
-    part = part or next(iter(there), "video")
-    if part not in there:
-        raise ConvertError(
-            f"The checkpoint does not hold MMV's {part}; it holds "
-            f"{', '.join(there) or 'none of its networks'}."
-        )
+    part = choose_part(part, tuple(kinds), there, "MMV's")
     prefix = prefixes[kinds[part]]
     if part != "video":
         check_no_clip(backbone_options)

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from keras_vssl.convert.haiku import map_haiku_norm
 from keras_vssl.convert.mapping import Mapping, shape_of
 from keras_vssl.layers.normalization import BatchNormalization
 
@@ -83,18 +84,3 @@ def build_heads(state, prefix, epsilon, dtype=None):
         "text_in_vat": head(inputs["text"], _TEXT),
     }
     return keras.Model(inputs, outputs, name="mmv_heads"), mapping
-
-
-def map_haiku_norm(mapping, name, layer):
-    """Haiku's batch normalisation: vectors behind axes of 1, and averages that are not used."""
-    variables = {
-        "scale": layer.gamma,
-        "offset": layer.beta,
-        "~/mean_ema/average": layer.moving_mean,
-        "~/var_ema/average": layer.moving_variance,
-    }
-    for part, variable in variables.items():
-        mapping.add(f"{name}/{part}", variable, lambda array: array.reshape(-1))
-    mapping.ignore(
-        *(f"{name}/~/{e}_ema/{part}" for e in ("mean", "var") for part in ("hidden", "counter"))
-    )

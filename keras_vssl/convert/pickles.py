@@ -130,7 +130,7 @@ class Unpickler(pickle.Unpickler):
             return _BUILTINS[name]
         if (module, name) == ("_codecs", "encode"):
             return _encode
-        if module == "torch.serialization" or module.split(".")[0] == "torch":
+        if module.split(".")[0] == "torch":
             return self._find_torch(module, name)
         if module.split(".")[0] in _INERT:
             return type(name, (Inert,), {})

@@ -3,6 +3,7 @@
 import re
 
 from keras_vssl.convert import pyslowfast
+from keras_vssl.convert.mapping import count_numbered
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.pyslowfast import CITATION, LICENCE  # noqa: F401
 
@@ -18,13 +19,6 @@ CHECKPOINTS = (
 )
 # A blob's ending, as PyTorch calls it; `riv` is the running variance in spite of its name.
 _NORM = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
-_BLOB = re.compile(r"res(\d)_(\d+)_branch(1|2[abc])_(w|bn_(?:s|b|rm|riv))")
-_OTHERS = {
-    "conv1_w": "s1.pathway0_stem.conv.weight",
-    "pred_w": "head.projection.weight",
-    "pred_b": "head.projection.bias",
-    **{f"res_conv1_bn_{k}": f"s1.pathway0_stem.bn.{v}" for k, v in _NORM.items()},
-}
 # What Caffe2 keeps of its training: learning rates, counters, momenta.
 _STATE = re.compile(r"(lr|model_iter|.*_momentum|.*_grad)")
 
@@ -41,39 +35,34 @@ def build(state, stem_stride=None, dilate_last=False, backbone_only=False, **bac
         stem_stride, dilate_last, backbone_only: as for the format `pyslowfast`.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
     """
-    renamed = {_name(blob): blob for blob in state}
+    names = _names(state)
     model, mapping = pyslowfast.build(
-        {name: state[blob] for name, blob in renamed.items()},
+        {name: state[blob] for name, blob in names.items() if blob in state},
         stem_stride=stem_stride,
         dilate_last=dilate_last,
         backbone_only=backbone_only,
         **backbone_options,
     )
-    blobs = {**{_name(blob): blob for blob in _all_blobs(mapping)}, **renamed}
-    mapping.entries = [(blobs.get(n, n), v, transform) for n, v, transform in mapping.entries]
-    mapping.ignored = {blobs.get(name, name) for name in mapping.ignored}
+    mapping.rename(names)
     mapping.ignore(*filter(_STATE.fullmatch, state))
     return model, mapping
 
 
-def _name(blob):
-    """PySlowFast's name of a blob; what is none keeps its own."""
-    if match := _BLOB.fullmatch(blob):
-        stage, block, branch, kind = match.groups()
-        name = f"s{stage}.pathway0_res{block}.branch{branch[0]}"
-        name += f".{branch[1]}" if len(branch) > 1 else ""
-        return f"{name}.weight" if kind == "w" else f"{name}_bn.{_NORM[kind[3:]]}"
-    return _OTHERS.get(blob, blob)
+def _names(state):
+    """PySlowFast's names -> blobs, of every block that has one."""
+    names = {"head.projection.weight": "pred_w", "head.projection.bias": "pred_b"}
 
+    def add(conv, norm, blob, blob_norm):
+        names[f"{conv}.weight"] = f"{blob}_w"
+        for ending, kind in _NORM.items():
+            names[f"{norm}.{kind}"] = f"{blob_norm}_{ending}"
 
-def _all_blobs(mapping):
-    """The blobs that a mapping asks for, those too that the file lacks."""
-    for name in mapping.names:
-        if match := re.fullmatch(r"s(\d)\.pathway0_res(\d+)\.branch(.+)\.(\w+)", name):
-            stage, block, branch, kind = match.groups()
-            inner = branch.replace(".", "").replace("_bn", "")
-            ending = {v: k for k, v in _NORM.items()}[kind]
-            yield f"res{stage}_{block}_branch{inner}_" + (
-                f"bn_{ending}" if "_bn" in branch else "w"
-            )
-    yield from _OTHERS
+    add("s1.pathway0_stem.conv", "s1.pathway0_stem.bn", "conv1", "res_conv1_bn")
+    for stage in (2, 3, 4, 5):
+        for block in range(count_numbered(state, rf"res{stage}_(\d+)_branch")):
+            start, blob = f"s{stage}.pathway0_res{block}", f"res{stage}_{block}_branch"
+            add(f"{start}.branch1", f"{start}.branch1_bn", f"{blob}1", f"{blob}1_bn")
+            for part in "abc":
+                conv, name = f"{start}.branch2.{part}", f"{blob}2{part}"
+                add(conv, f"{conv}_bn", name, f"{name}_bn")
+    return names

@@ -6,8 +6,8 @@ import keras
 
 from keras_vssl.backbones.audio_vgg import AudioVGG
 from keras_vssl.backbones.presets import ARCHITECTURES
-from keras_vssl.convert.avid import VIDEO, build_video, check_no_clip, check_part, is_video
-from keras_vssl.convert.mapping import ConvertError, Mapping, count_numbered, shape_of
+from keras_vssl.convert.avid import VIDEO, build_video, check_no_clip, is_video
+from keras_vssl.convert.mapping import ConvertError, Mapping, choose_part, count_numbered, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.layers.heads import Projector
 
@@ -96,19 +96,13 @@ def build(state, part=None, epsilon=1e-5, front_end="replai", **backbone_options
         front_end: of the audio network, see `AudioBackbone`.
         **backbone_options: `clip`, `mean`, `std` (of the video network), `dtype`.
     """
-    check_part(part, "video", "audio", "heads")
     prefixes = {
         "video": next((p for p in _TOWERS["video"] if is_video(state, p)), None),
         "audio": next((p for p in _TOWERS["audio"] if _is_audio(state, p)), None),
         "heads": "mlp." if f"mlp.{_HEADS[0]}.0.weight" in state else None,
     }
     there = [name for name, prefix in prefixes.items() if prefix is not None]
-    part = part or next(iter(there), "video")
-    if part not in there:
-        raise ConvertError(
-            f"The checkpoint does not hold RepLAI's {part}; it holds "
-            f"{', '.join(there) or 'none of its networks'}."
-        )
+    part = choose_part(part, tuple(prefixes), there, "RepLAI's")
     prefix = prefixes[part]
     if part == "video":
         preset = "r2plus1d_18_replai"

@@ -2,7 +2,7 @@
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import R3D
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, count_blocks, shape_of
 from keras_vssl.convert.residual import map_residual
 
 
@@ -42,9 +42,7 @@ def build_resnet3d(state, preset, stem_pool, stem_stride, epsilon, backbone_opti
             "(18 and 34 layers, or other counts) can be converted."
         )
     width, _, frames, *_ = shape_of(state, "conv1.weight", 5)
-    blocks = [count_numbered(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
-    if min(blocks) < 1:
-        raise ConvertError(f"The four stages have {blocks} blocks; each needs at least one.")
+    blocks = count_blocks(state, [rf"layer{stage}\.(\d+)\." for stage in (1, 2, 3, 4)])
     options = {"stem_pool": stem_pool, "stem_stride": stem_stride}
     if stem_pool:
         options["stem_pool_frames"] = 3

@@ -1,17 +1,11 @@
 """MMV's S3D-G: how Haiku names its tensors."""
 
-from keras_vssl.backbones.inception import CHANNELS
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
-from keras_vssl.convert.inception import Names, arguments, map_inception, read_s3d
+from keras_vssl.convert.haiku import map_haiku_norm
+from keras_vssl.convert.inception import SLIM_PLACES, Names, arguments, map_inception, read_s3d
 from keras_vssl.convert.mapping import ConvertError
 
-_PLACES = {
-    "conv_1a": "Conv2d_1a_7x7",
-    "conv_2b": "Conv2d_2b_1x1",
-    "conv_2c": "Conv2d_2c_3x3",
-    **{name: name.capitalize() for name in CHANNELS if name.startswith("mixed")},
-}
 _BRANCHES = {
     "b0": "/Branch_0_Conv2d_0a_1x1",
     "b1a": "/Branch_1_Conv2d_0a_1x1",
@@ -29,7 +23,7 @@ class _HaikuNames(Names):
     channels_last = True
 
     def __init__(self, prefix, norm):
-        super().__init__(_PLACES, _BRANCHES, _CONVS, prefix=prefix)
+        super().__init__(SLIM_PLACES, _BRANCHES, _CONVS, prefix=prefix)
         self.norm = norm
 
     def kernel(self, unit, half=None):
@@ -45,19 +39,8 @@ class _HaikuNames(Names):
         mapping.add(self.kernel(unit, half), layer.kernel)
 
     def map_norm(self, mapping, unit, half, layer):
-        name = f"{self.unit(unit)}/{self.norm}{'_1' if half == 'temporal' else ''}"
-        variables = {
-            "scale": layer.gamma,
-            "offset": layer.beta,
-            "~/mean_ema/average": layer.moving_mean,
-            "~/var_ema/average": layer.moving_variance,
-        }
-        for part, variable in variables.items():
-            # Kept as 1 x 1 x 1 x 1 x C.
-            mapping.add(f"{name}/{part}", variable, lambda array: array.reshape(-1))
-        mapping.ignore(
-            *(f"{name}/~/{e}_ema/{part}" for e in ("mean", "var") for part in ("hidden", "counter"))
-        )
+        number = "_1" if half == "temporal" else ""
+        map_haiku_norm(mapping, f"{self.unit(unit)}/{self.norm}{number}", layer)
 
     def map_gate(self, mapping, unit, layer):
         mapping.add(f"{self.gate(unit)}/w", layer.kernel)

@@ -1,9 +1,10 @@
 """S3D and S3D-G of Kinetics: TF-slim's variables, and Min's PyTorch release of S3D."""
 
-from keras_vssl.backbones.inception import CHANNELS
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
 from keras_vssl.convert.inception import (
+    SEQUENTIAL,
+    SLIM_PLACES,
     Names,
     arguments,
     map_inception,
@@ -30,17 +31,9 @@ CHECKPOINTS = (
     ),
 )
 
-_BRANCHES = {
-    "b0": ".branch0.0",
-    "b1a": ".branch1.0",
-    "b1b": ".branch1.1",
-    "b2a": ".branch2.0",
-    "b2b": ".branch2.1",
-    "b3": ".branch3.1",
-}
 _MIN = Names(
     PLACES,
-    _BRANCHES,
+    SEQUENTIAL,
     {
         None: (".conv", ".bn"),
         "spatial": (".conv_s", ".bn_s"),
@@ -48,12 +41,6 @@ _MIN = Names(
     },
     prefix="base.",
 )
-_SLIM_PLACES = {
-    "conv_1a": "Conv2d_1a_7x7",
-    "conv_2b": "Conv2d_2b_1x1",
-    "conv_2c": "Conv2d_2c_3x3",
-    **{name: name.capitalize() for name in CHANNELS if name.startswith("mixed")},
-}
 _SLIM_BRANCHES = {
     "b0": "/Branch_0/Conv2d_0a_1x1",
     "b1a": "/Branch_1/Conv2d_0a_1x1",
@@ -119,7 +106,7 @@ def build(state, epsilon=1e-3, backbone_only=False, **backbone_options):
         names, config = _MIN, {**ARCHITECTURES["s3d_kinetics"]["config"], "mean": 0.5, "std": 0.5}
         head = ("fc.0.weight", "fc.0.bias")
     else:
-        names = _SlimNames(_SLIM_PLACES, _SLIM_BRANCHES, _SLIM_PARTS, prefix=prefix)
+        names = _SlimNames(SLIM_PLACES, _SLIM_BRANCHES, _SLIM_PARTS, prefix=prefix)
         # The public code normalises after the temporal half nowhere.
         norm = f"{prefix}Conv2d_2c_3x3/temporal/BatchNorm/beta"
         config = {**ARCHITECTURES["s3dg"]["config"], "temporal_norm": norm in state}

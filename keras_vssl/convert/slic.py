@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_vssl.convert.avid import check_no_clip, check_part
-from keras_vssl.convert.mapping import Mapping, shape_of
+from keras_vssl.convert.avid import check_no_clip
+from keras_vssl.convert.mapping import Mapping, check_part, shape_of
 from keras_vssl.convert.resnet3d import build_resnet3d, is_resnet3d
 from keras_vssl.layers.heads import Projector
 
@@ -41,7 +41,7 @@ def build(state, part=None, epsilon=1e-5, stem_pool=None, stem_stride=None, **ba
         stem_stride: int, the stem's stride in time. Default: 1.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
     """
-    check_part(part, "video", "head")
+    check_part(part, None, "video", "head")
     network = None
     if part == "video" or is_resnet3d(state):
         network = build_resnet3d(

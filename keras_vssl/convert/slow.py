@@ -2,7 +2,7 @@
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.slow import SlowResNet
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, count_blocks, shape_of
 from keras_vssl.convert.residual import map_residual, with_classifier
 
 
@@ -79,9 +79,7 @@ def read_bottlenecks(state, names):
     Raises:
         ConvertError: a stage is missing, or the blocks are no bottlenecks.
     """
-    counts = [count_numbered(state, names.blocks(stage)) for stage in (1, 2, 3, 4)]
-    if min(counts) < 1:
-        raise ConvertError(f"The four stages have {counts} blocks; each needs at least one.")
+    counts = count_blocks(state, [names.blocks(stage) for stage in (1, 2, 3, 4)])
     if f"{names.conv((1, 0, 3))}.weight" not in state:
         raise ConvertError(
             "The checkpoint has blocks of two convolutions (18 or 34 layers); only bottleneck "

@@ -3,6 +3,7 @@
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.s3d import S3D
 from keras_vssl.convert.inception import (
+    SEQUENTIAL,
     Names,
     arguments,
     map_inception,
@@ -42,14 +43,7 @@ PLACES = {
     "mixed_5b": "14",
     "mixed_5c": "15",
 }
-_BRANCHES = {
-    "b0": ".branch0",
-    "b1a": ".branch1.0",
-    "b1b": ".branch1.1",
-    "b2a": ".branch2.0",
-    "b2b": ".branch2.1",
-    "b3": ".branch3.1",
-}
+_BRANCHES = {**SEQUENTIAL, "b0": ".branch0"}
 _PARTS = {None: (".0", ".1"), "spatial": (".0.0", ".0.1"), "temporal": (".1.0", ".1.1")}
 _NAMES = Names(PLACES, _BRANCHES, _PARTS, prefix="features.")
 

@@ -2,7 +2,7 @@
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.backbones.r3d import MC3, R3D, R2Plus1D
-from keras_vssl.convert.mapping import ConvertError, count_numbered, shape_of
+from keras_vssl.convert.mapping import ConvertError, count_blocks, shape_of
 from keras_vssl.convert.published import Checkpoint
 from keras_vssl.convert.residual import (
     map_residual,
@@ -110,9 +110,7 @@ def build(state, epsilon=None, stem_pool=False, backbone_only=False, **backbone_
     stem = shape_of(state, "stem.0.weight", 5)
     is_factored = stem[2] == 1
     names = _Names(is_factored)
-    blocks = [count_numbered(state, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
-    if min(blocks) < 1:
-        raise ConvertError(f"The four stages have {blocks} blocks; each needs at least one.")
+    blocks = count_blocks(state, [rf"layer{stage}\.(\d+)\." for stage in (1, 2, 3, 4)])
     options = {**_KINETICS, "blocks": blocks, "stem_pool": stem_pool, **backbone_options}
     if is_factored:
         width = shape_of(state, "stem.3.weight", 5)[0]

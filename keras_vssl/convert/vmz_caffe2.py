@@ -117,11 +117,7 @@ def build(
         model, mapping = torchvision_video.build(
             view, stem_pool=stem_pool, **options, **backbone_options
         )
-    mapping.entries = [
-        (names.get(name, name), variable, transform)
-        for name, variable, transform in mapping.entries
-    ]
-    mapping.ignored = {names[name] for name in mapping.ignored if name in names}
+    mapping.rename(names)
     return model, mapping
 
 

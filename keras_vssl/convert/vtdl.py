@@ -4,9 +4,9 @@ import keras
 
 from keras_vssl.backbones.presets import ARCHITECTURES
 from keras_vssl.convert import vcop
-from keras_vssl.convert.avid import check_no_clip, check_part
+from keras_vssl.convert.avid import check_no_clip
 from keras_vssl.convert.i3d import build_vtdl_i3d, map_vtdl_i3d
-from keras_vssl.convert.mapping import ConvertError, Mapping, shape_of
+from keras_vssl.convert.mapping import ConvertError, Mapping, check_part, shape_of
 from keras_vssl.convert.resnet3d import build_resnet3d, is_resnet3d
 from keras_vssl.layers.heads import Projector
 
@@ -47,7 +47,7 @@ def build(state, part=None, epsilon=1e-5, stem_pool=None, **backbone_options):
         stem_pool: bool, the 3x3x3 pooling after the 3-D ResNet's stem. Default: as VTDL has it.
         **backbone_options: `clip`, `mean`, `std`, `dtype`.
     """
-    check_part(part, "video", "heads")
+    check_part(part, None, "video", "heads")
     if part == "heads":
         check_no_clip(backbone_options)
     config = ARCHITECTURES["r3d_18_vtdl"]["config"]

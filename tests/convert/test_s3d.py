@@ -5,7 +5,7 @@ import pytest
 
 from keras_vssl.backbones import S3D, VideoBackbone
 from keras_vssl.convert import ConvertError, coclr, convert, mil_nce, s3dg_kinetics, torchvision_s3d
-from keras_vssl.convert.inception import Names, map_inception
+from keras_vssl.convert.inception import SEQUENTIAL, SLIM_PLACES, Names, map_inception
 from keras_vssl.convert.mapping import Mapping
 from keras_vssl.convert.s3d_names import build_haiku_s3d, haiku_s3d_prefix, map_haiku_s3d
 from tests.backends import to_numpy
@@ -22,7 +22,7 @@ def assert_same_weights(a, b):
 
 
 def coclr_names(places=coclr._OWN, prefix=""):
-    return Names(places, coclr._BRANCHES, coclr._PARTS, coclr._GATES, prefix)
+    return Names(places, SEQUENTIAL, coclr._PARTS, coclr._GATES, prefix)
 
 
 def coclr_state(backbone, places=coclr._OWN, prefix=""):
@@ -199,7 +199,7 @@ def test_the_training_code_of_mil_nce_has_a_full_stem():
 
 def slim_state(source):
     names = s3dg_kinetics._SlimNames(
-        s3dg_kinetics._SLIM_PLACES,
+        SLIM_PLACES,
         s3dg_kinetics._SLIM_BRANCHES,
         s3dg_kinetics._SLIM_PARTS,
         prefix="InceptionV1/",
