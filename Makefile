@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint results catalogue clean
+.PHONY: demo test lint results league catalogue clean
 
 # The demo needs the library alone; the tests need the other back ends too.
 $(VENV)/installed: pyproject.toml
@@ -38,6 +38,10 @@ lint: $(VENV)/lint
 # The table in README.md, from the real clips (an hour and more on two cores).
 results: $(VENV)/installed
 	$(BIN)/python -m benchmarks.real_clips
+
+# The league table in README.md, from the real clips (an hour on two cores).
+league: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.league
 
 # presets/ and docs/backbones/, from the tables of architectures and checkpoints (a minute).
 catalogue: $(VENV)/installed-dev

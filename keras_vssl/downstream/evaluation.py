@@ -55,7 +55,7 @@ def evaluate(
         protocols: names, see above.
         seeds: ints, for random weights, fine-tuning order and heads. Rows that depend on no seed
             have seed None.
-        baselines: bool.
+        baselines: bool, or "only": the baselines of the model's architecture, without the model.
         method: str, the model's name in the rows ("vcop").
         dataset, backbone_name: str or None, names in the rows.
         finetune_epochs, finetune_batch_size: int.
@@ -105,7 +105,8 @@ def evaluate(
     }
     bench.learning_rate = learning_rate
 
-    bench.frozen(backbone, method, None, keep=True)
+    if baselines != "only":
+        bench.frozen(backbone, method, None, keep=True)
     if not bench.labelled:
         return evaluation
     if baselines:
@@ -116,7 +117,8 @@ def evaluate(
                 bench.frozen(fresh(backbone, seed), "random", seed)
     if "finetune" in protocols:
         for seed in seeds:
-            bench.finetune(copy(backbone), method, seed, keep=seed == seeds[0])
+            if baselines != "only":
+                bench.finetune(copy(backbone), method, seed, keep=seed == seeds[0])
             if baselines:
                 bench.finetune(fresh(backbone, seed), "supervised", seed)
     return evaluation

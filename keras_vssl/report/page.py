@@ -60,6 +60,7 @@ def read(folder):
     return {
         "folder": folder,
         "config": _json(folder, "config.json") or {},
+        "bench": results.get("bench"),
         "log": read_log(os.path.join(folder, "log.csv")),
         "results": results.get("rows") or [],
         "notes": results.get("notes") or [],
@@ -72,7 +73,7 @@ def read(folder):
 def page(run):
     """The HTML of a run that `read` returned."""
     parts = [
-        sections.table(run),
+        sections.bench(run) if run["bench"] else sections.table(run),
         sections.curves(run),
         sections.reconstruction(run),
         sections.neighbours(run),

@@ -2,7 +2,7 @@
 
 import os
 
-from keras_vssl.report import charts, pictures, projection, tables
+from keras_vssl.report import charts, league, pictures, projection, tables
 from keras_vssl.report.charts import escape
 
 QUERIES = 8
@@ -12,6 +12,10 @@ SHOWN = 5
 def title(run):
     """One line that names the run."""
     config = run["config"]
+    if run["bench"]:
+        settings = run["bench"]
+        videos = f"{settings['batch_size']} videos a step"
+        return f"{settings['dataset']}: {settings['budget']} a method, {videos}"
     parts = [tables.method_name(config["method"])] if config.get("method") else []
     if config.get("backbone"):
         parts.append(str(config["backbone"]))
@@ -25,7 +29,7 @@ def header(run):
     table = tables.protocol_table(run["results"])
     own = [method for method in table["methods"] if method not in tables.METHODS]
     for column in table["columns"]:
-        if own and (own[0], *column) in table["cells"] and column[1] in ("top1", "accuracy"):
+        if own and not run["bench"] and (own[0], *column) in table["cells"] and column[1] in ("top1", "accuracy"):
             name = f"{tables.PROTOCOLS.get(column[0], column[0])} {tables.metric_name(column[1])}"
             mean = table["cells"][(own[0], *column)][0]
             floor = _reference(table, column)
@@ -71,6 +75,20 @@ def table(run):
         train, test = max(sizes)
         text += f" {train:,} training and {test:,} test videos."
     return _section("How good the representation is", text, body + notes)
+
+
+def bench(run):
+    """Methods under one budget: the picture and the table."""
+    found = league.league(run["results"])
+    text = (
+        "Percent of the held-out videos: a dot is a seed, the bar their mean; ± is the standard "
+        "deviation over seeds. Dashed: random weights of the network that most methods have; "
+        "dotted: the better floor, which learns nothing. A method's own task has a scale of its "
+        "own: read it against its chance, in brackets."
+    )
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in run["notes"])
+    picture = league.picture(found, title(run))
+    return _section("The league table", text, picture + league.as_html(found) + notes)
 
 
 def curves(run):

@@ -54,7 +54,7 @@ def protocol_table(rows):
             continue
         key = (row["method"], row["protocol"], row["metric"])
         values.setdefault(key, {})[row.get("seed") or 0] = float(row["value"])
-    cells = {key: _mean(list(seeds.values())) for key, seeds in values.items()}
+    cells = {key: mean(list(seeds.values())) for key, seeds in values.items()}
     columns = sorted({key[1:] for key in cells}, key=_column_order)
     methods = sorted({key[0] for key in cells}, key=_method_order)
     best = {}
@@ -118,12 +118,13 @@ def metric_name(metric):
     return f"top-{metric[3:]}" if metric.startswith("top") and metric[3:].isdigit() else metric
 
 
-def _mean(values):
-    mean = sum(values) / len(values)
+def mean(values):
+    """(mean, standard deviation or None for a single value, how many)."""
+    average = sum(values) / len(values)
     if len(values) == 1:
-        return mean, None, 1
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, math.sqrt(variance), len(values)
+        return average, None, 1
+    variance = sum((value - average) ** 2 for value in values) / (len(values) - 1)
+    return average, math.sqrt(variance), len(values)
 
 
 def _column_order(column):

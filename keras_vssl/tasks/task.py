@@ -126,6 +126,18 @@ class Task(keras_hub.models.Task):
         """
         raise NotImplementedError
 
+    def chance(self, batch_size):
+        """What guessing gives in the method's own task.
+
+        Args:
+            batch_size: int, videos a step.
+
+        Returns:
+            dict of a logged metric to its value for who has learnt nothing; the first is the one a
+            table shows. Empty where the loss is all there is.
+        """
+        return {}
+
     @property
     def has_schedule(self):
         """Whether the compiled learning rate changes by a schedule."""

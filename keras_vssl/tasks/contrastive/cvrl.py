@@ -182,6 +182,9 @@ class CVRL(JointEmbedding):
         rate = self.recipe.rates(0.32, 5, steps=steps, batch_size=batch_size, per=1024)
         self.compile(optimizer or keras.optimizers.SGD(rate, momentum=0.9))
 
+    def chance(self, batch_size):
+        return {"contrast_accuracy": 1 / batch_size}
+
     def get_config(self):
         s = self.sampler
         return {

@@ -51,8 +51,7 @@ class MoDist(JointEmbedding):
         jitter, grayscale, blur: floats, probabilities. Those of pre-training are not published: two
             are of the release's fine-tuning, blur's is this library's. strength: float, of colour.
 
-    `vv_accuracy` and so on, logged for each term, are the shares of queries that are nearer to
-    their key than to everything in the queue.
+    `vv_accuracy` and so on: the share of queries that are nearer to their key than to the queue.
 
     Example:
 
@@ -115,8 +114,8 @@ class MoDist(JointEmbedding):
             FlowCache(**(flow or {})) if motion.source == "flow" else None,
         )  # fmt: skip
         terms = ("vv", "vm", "mv", "mm")[: 4 if motion_motion else 3]
-        logged = [f"{name}_accuracy" for name in terms]
-        super().__init__(backbone, sampler=sampler, logged=logged, **kwargs)
+        kwargs["logged"] = [f"{name}_accuracy" for name in terms]
+        super().__init__(backbone, sampler=sampler, **kwargs)
         self.terms, self.seed_generator = terms, keras.random.SeedGenerator()
         self.motion, self.flow, self.beta_inverse = motion, flow, int(beta_inverse)
         self.weight, self.temperature = float(weight), float(temperature)
@@ -181,11 +180,13 @@ class MoDist(JointEmbedding):
         return replica_share(loss)
 
     def default_compile(self, steps=None, batch_size=None, optimizer=None):
-        # A choice of this library but for the decay, the release's default: 0.4 for 512 videos, 35
-        # epochs of warm-up, cosine to 0. PyTorch adds the decay to the gradient, before momentum.
+        # Ours, but for the release's decay, which PyTorch adds to the gradient, before momentum.
         rate = self.recipe.rates(0.4, 35, steps=steps, batch_size=batch_size, per=512)
-        decay = 1e-4 / (1 - 0.9)
-        self.compile(optimizer or keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay))
+        paper = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=1e-4 / (1 - 0.9))
+        self.compile(optimizer or paper)
+
+    def chance(self, batch_size):
+        return {"vm_accuracy": 1 / (self.motion_queue.size + 1)}
 
     def get_config(self):
         s, serialize = self.sampler, keras.saving.serialize_keras_object
@@ -231,9 +232,8 @@ def narrowed(backbone, divisor):
         raise ValueError(
             f"Expected motion_backbone=, because a {type(backbone).__name__} has no width to divide."
         )
-    width, name = max(config["width"] // divisor, 1), f"{backbone.name}_motion"
-    changes = {"width": width, "mean": [0.0] * 3, "std": [1.0] * 3, "name": name}
-    return type(backbone).from_config({**config, **changes})
+    changes = {"width": max(config["width"] // divisor, 1), "mean": [0.0] * 3, "std": [1.0] * 3}
+    return type(backbone).from_config({**config, **changes, "name": f"{backbone.name}_motion"})
 
 
 def _head(widths, backbone, name):

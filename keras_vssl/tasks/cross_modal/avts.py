@@ -174,6 +174,9 @@ class AVTS(JointEmbedding):
         # The paper searched the initial rate on a grid; this one is the project's choice.
         self.compile(optimizer or keras.optimizers.SGD(0.01, momentum=0.9))
 
+    def chance(self, batch_size):
+        return {"sync_accuracy": 0.5, "order_accuracy": 0.5}
+
     def get_config(self):
         s = self.sampler
         return {

@@ -209,6 +209,9 @@ class VideoMAE(Task):
             optimizer.exclude_from_weight_decay(vectors)
         self.compile(optimizer)
 
+    def chance(self, batch_size):
+        return {"explained_variance": 0.0}
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -126,6 +126,9 @@ class VCOP(Task):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.compile(optimizer or paper, loss, metrics=["accuracy"])
 
+    def chance(self, batch_size):
+        return {"accuracy": 1 / math.factorial(self.sampler.clips)}
+
     def get_config(self):
         s = self.sampler
         return {

@@ -1,0 +1,75 @@
+"""The league table in README.md: all pretext methods and their neighbours on the real clips.
+
+`python -m benchmarks.league` runs `keras-vssl bench` on the actions with equal budgets and three seeds,
+and can be stopped and started again. Its results go into benchmarks/results/league_actions.json, the
+picture into benchmarks/results/league_actions.svg, the table into README.md. `--table` only writes the
+last two again from the first.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "league_actions.json"
+PICTURE = RESULTS.with_suffix(".svg")
+MARKS = "<!-- league: begin -->", "<!-- league: end -->"
+METHODS = (
+    "shuffle_and_learn,opn,odd_one_out,ultrasound_order,vcop,speednet,playback_speed,pace,rspnet,"
+    "tracking_triplet,time_equivariant,cvrl,modist,videomae"
+)
+# One step sees 32 videos; the 466 training clips are seen about ten times.
+BUDGET = "--steps 150 --batch-size 32 --seeds 0,1,2 --jobs 2".split()
+EVALUATION = "--protocol retrieval,linear,finetune --views 3 --finetune-epochs 8".split()
+
+
+def main(argv=None):
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.league", description=__doc__)
+    shared = os.environ.get("KERAS_VSSL_SHARED", ROOT.parent / "shared")
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(shared) / "data")
+    parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "runs" / "league")
+    parser.add_argument("--table", action="store_true", help="only write the picture and the table")
+    arguments = parser.parse_args(argv)
+    if not arguments.table:
+        command = [sys.executable, "-m", "keras_vssl.cli", "bench", arguments.data / "actions"]
+        command += ["--methods", arguments.methods, *BUDGET, *EVALUATION]
+        command += ["--out", arguments.work, "--resume"]
+        subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
+        keep(arguments.work)
+    write_readme()
+
+
+def keep(work):
+    """Copies a bench's results, without the paths of the machine that it ran on."""
+    from keras_vssl.files import write_json_atomic
+
+    found = json.loads((work / "results.json").read_text())
+    found["bench"]["settings"].pop("folder")
+    write_json_atomic(RESULTS, {"command": "python -m benchmarks.league", **found})
+
+
+def write_readme():
+    """The picture, and the table between README.md's marks."""
+    from keras_vssl.files import write_atomic
+    from keras_vssl.report import league, sections
+
+    held = json.loads(RESULTS.read_text())
+    found = league.league(held["rows"])
+    title = sections.title({"bench": held["bench"], "config": {}})
+    write_atomic(PICTURE, league.picture(found, title))
+    picture = f"![{title}]({PICTURE.relative_to(ROOT)})"
+    notes = "".join(f"\n{note}.\n" for note in held["notes"])
+    text = (ROOT / "README.md").read_text()
+    before, rest = text.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    body = f"{picture}\n\n{league.as_markdown(found)}{notes}"
+    write_atomic(ROOT / "README.md", f"{before}{MARKS[0]}\n{body}{MARKS[1]}{after}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
