@@ -10,9 +10,59 @@ import pytest
 from keras_vssl.layers import LogMelSpectrogram
 from tests import backends, contract
 
-# What takes no clip of three channels: name -> (a tiny network, what one example is).
+
+def bert():
+    import keras_hub
+
+    network = keras_hub.models.BertBackbone(
+        vocabulary_size=30, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16,
+        max_sequence_length=8,
+    )  # fmt: skip
+    return contract.kv.backbones.BertText(network)
+
+
+def av_hubert():
+    front_end = contract.kv.backbones.LipResNet(width=4, blocks=(1, 1, 1, 1), pooled=True)
+    return contract.kv.backbones.AVHuBERTEncoder(
+        front_end, width=16, heads=2, depth=1, audio_dim=12, position_kernel=8, position_groups=4
+    )
+
+
+def fusion():
+    return contract.kv.backbones.TokenFusion(5, 7, 6, width=8, heads=2, output=4)
+
+
+def words(rng):
+    ids = rng.integers(1, 20, (2, 6)).astype("int32")
+    ids[1, 4:] = 0
+    return ids
+
+
+def tokens(rng):
+    found = {}
+    for name, count, channels in (("text", 3, 5), ("video", 4, 7), ("audio", 2, 6)):
+        found[name] = rng.normal(size=(2, count, channels)).astype("float32")
+        found[f"{name}_mask"] = np.ones((2, count), "float32")
+    found["text_mask"][1] = 0
+    return found
+
+
+def speech(rng):
+    return {
+        "clips": rng.normal(size=(2, 5, 32, 32, 1)).astype("float32"),
+        "audio": rng.normal(size=(2, 5, 12)).astype("float32"),
+    }
+
+
+# What takes no clip of three channels: name -> (a tiny network, the shape of one example, or a
+# function of a generator to two of them).
 OTHERS = {
     **contract.SOUND,
+    "DAVEnet": (lambda: contract.kv.backbones.DAVEnet((4, 6, 6), (1, 1), 5, bands=8), (16, 8)),
+    "WordBag": (lambda: contract.kv.backbones.WordBag(20, 6, 8, 4), words),
+    "BertText": (bert, words),
+    "TokenFusion": (fusion, tokens),
+    "AVHuBERTEncoder": (av_hubert, speech),
     "LipResNet": (lambda: contract.kv.backbones.LipResNet(width=4, pooled=True), (3, 32, 32, 1)),
     "WaveResNet": (lambda: contract.kv.backbones.WaveResNet(width=4), (1400,)),
     "RAVEnEncoder": (
@@ -33,20 +83,28 @@ def network(name):
         clips = rng.integers(0, 256, (2, 16, 32, 32, 3), dtype="uint8")
         return contract.BACKBONES[name](clip=contract.CLIP), clips
     make, shape = OTHERS[name]
+    if callable(shape):
+        return make(), shape(rng)
     return make(), rng.uniform(-1, 1, (2, *shape)).astype("float32")
 
 
 def check(name, kind, call, rows):
     """Exports a network and runs what came out on as many rows as it was made for."""
     backbone, inputs = network(name)
-    inputs = inputs[:rows]
+    inputs = keras.tree.map_structure(lambda array: array[:rows], inputs)
     front_end = getattr(backbone, "front_end", None)
     if kind == "onnx" and isinstance(front_end, LogMelSpectrogram):
         # ONNX has no place for the front-end's overlapping frames: it takes the spectrogram.
         inputs = contract.outputs(front_end, inputs)
     expected = contract.outputs(backbone, inputs)
-    shape = (None if rows > 1 else 1, *inputs.shape[1:])
-    signature = [keras.InputSpec(shape=shape, dtype=str(inputs.dtype))]
+    signature = [
+        keras.tree.map_structure(
+            lambda array: keras.InputSpec(
+                shape=(None if rows > 1 else 1, *array.shape[1:]), dtype=str(array.dtype)
+            ),
+            inputs,
+        )
+    ]
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/model.onnx" if kind == "onnx" else folder
         backbone.export(path, format=kind, input_signature=signature, verbose=False)
@@ -66,7 +124,11 @@ def run_onnx(path, inputs):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
-    return session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    names = [entry.name for entry in session.get_inputs()]
+    fed = inputs if isinstance(inputs, dict) else {names[0]: inputs}
+    if set(fed) != set(names):  # numbered, in the order of the keys
+        fed = dict(zip(names, (inputs[key] for key in sorted(inputs)), strict=True))
+    return session.run(None, fed)[0]
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow's own format")

@@ -8,6 +8,7 @@ from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
 from keras_vssl.layers.divided import DividedBlock
 from keras_vssl.layers.patches import TokenMap, TubeletEmbedding, grid_of
 from keras_vssl.layers.positions import (
+    AxisPositions,
     ClassToken,
     FixedPositions,
     LearnedPositions,
@@ -23,6 +24,7 @@ POSITIONS = (
     "rotary",
     "learned",
     "space_time",
+    "axes",
 )
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": gelu_tanh}
 
@@ -42,13 +44,14 @@ class VideoViT(VideoBackbone):
     | V-JEPA 2 | "rotary" | no | "all" | "joint" |
     | TimeSformer | "space_time" | yes, the output | "all" | "divided", or "joint" |
     | ViViT (model 1; `activation="gelu_tanh"`) | "learned" | yes, the output | "all" | "joint" |
+    | VATT | "axes" | yes, the output | "all" | "joint" |
 
     `FactorisedViT` is ViViT's factorised encoder and TimeSformer's form of space alone.
 
     Positions belong to the grid of tokens. `from_preset(name, clip_shape=...)` fits a preset to
     another one: fixed tables and rotations are computed for it, "learned" rows interpolated
     (linearly in time, bicubically in space), "space_time" rows repeated (nearest, as the official
-    code does); the class token's row stays.
+    code does), the tables of "axes" interpolated by VATT's spline; the class token's row stays.
 
     Endpoints: `embedded` (with positions) and `block1` and so on, all `[B, N, width]` with
     the class token first if there is one; `norm` (with `final_norm`); `map`, the output.
@@ -60,8 +63,9 @@ class VideoViT(VideoBackbone):
         positions: "sinusoid" (of the flat token number; no weight), "sine_cosine_3d" (V-JEPA's
             equal split; no weight), "sine_cosine_3d_half" (V-JEPA's without `uniform_power`: half
             of the channels for time), "rotary" (queries and keys are rotated; no weight),
-            "learned" (a row for each token) or "space_time" (learned rows of places and of
-            times, added).
+            "learned" (a row for each token), "space_time" (learned rows of places and of times,
+            added) or "axes" (learned rows of times, rows and columns, added and normalised; the
+            class token has none).
         class_token: bool, a learned token before the others.
         output: "map" or "class" (the class token alone).
         qkv_bias: "all", "query_value" or "none", see `keras_vssl.layers.Attention`.
@@ -96,6 +100,7 @@ class VideoViT(VideoBackbone):
         - [Tong et al. NeurIPS 2022](https://arxiv.org/abs/2203.12602) (VideoMAE)
         - [Bertasius et al. ICML 2021](https://arxiv.org/abs/2102.05095) (TimeSformer)
         - [Arnab et al. ICCV 2021](https://arxiv.org/abs/2103.15691) (ViViT)
+        - [Akbari et al. NeurIPS 2021](https://arxiv.org/abs/2104.11178) (VATT; without its dropout)
         - [Bardes et al. TMLR 2024](https://arxiv.org/abs/2404.08471) (V-JEPA),
           [Assran et al. 2025](https://arxiv.org/abs/2506.09985) (V-JEPA 2)
     """
@@ -140,10 +145,12 @@ class VideoViT(VideoBackbone):
         initializer = initializer_config(kernel_initializer, "glorot_uniform")
         inputs = keras.Input(clip_shape, name="clip")
         x = TubeletEmbedding(width, patch, name="patch_embed", dtype=dtype)(inputs)
-        if class_token:
+        if class_token and positions != "axes":
             x = ClassToken(name="class_token", dtype=dtype)(x)
         if positions != "rotary":
             x = _positions(positions, grid, width, class_token, dtype)(x)
+        if class_token and positions == "axes":
+            x = ClassToken(name="class_token", dtype=dtype)(x)
         endpoints = {"embedded": x}
         for index, rate in enumerate(np.linspace(0.0, drop_path, depth).tolist()):
             make = TransformerBlock
@@ -187,9 +194,12 @@ class VideoViT(VideoBackbone):
     def embed_tokens(self, clips):
         """Embedded tokens with positions `[B, N, width]` of clips `[B, T, H, W, 3]`."""
         x = self.get_layer("patch_embed")(self.checked(clips))
-        if self.class_token:
-            x = self.get_layer("class_token")(x)
-        return x if self.positions == "rotary" else self.get_layer("positions")(x)
+        names = ["class_token"] if self.class_token else []
+        if self.positions != "rotary":
+            names.insert(0 if self.positions == "axes" else len(names), "positions")
+        for name in names:
+            x = self.get_layer(name)(x)
+        return x
 
     def encode_tokens(self, tokens, training=None, index=None):
         """The blocks and the final normalisation on some of the tokens.
@@ -229,6 +239,9 @@ class VideoViT(VideoBackbone):
                 layer.space.path: TableGrid(self.grid[1:], extra, "nearest"),
                 layer.time.path: TableGrid(self.grid[:1], 0, "nearest"),
             }
+        if self.positions == "axes":
+            tables = self.get_layer("positions").tables
+            return {t.path: TableGrid((n,), 0, "spline") for t, n in zip(tables, self.grid)}
         return {}
 
     @classmethod
@@ -282,6 +295,8 @@ def _positions(kind, grid, width, class_token, dtype):
         split = "time_half" if kind.endswith("_half") else "equal"
         kind = kind.removesuffix("_half")
         return FixedPositions(kind, grid, width, split, class_token, name="positions", dtype=dtype)
+    if kind == "axes":
+        return AxisPositions(grid, name="positions", dtype=dtype)
     times = grid[0] if kind == "space_time" else None
     return LearnedPositions(times, class_token, name="positions", dtype=dtype)
 

@@ -49,6 +49,7 @@ FORMATS = (
     "vjepa",
     "vivit",
     "torchvision_image",
+    "vatt",
     "everything_at_once",
     "word_bag",
     "bn_inception",

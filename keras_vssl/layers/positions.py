@@ -97,7 +97,7 @@ def sine_cosine_3d(grid, width, split="equal", class_token=False):
     return _finish(table, width, class_token)
 
 
-METHODS = ("nearest", "linear", "cubic")
+METHODS = ("nearest", "linear", "cubic", "spline")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class TableGrid:
         grid: ints, tokens along each axis, the last one fastest.
         extra: int, rows before the grid's (class tokens); they stay as they are.
         methods: str for each axis or one for all, how the axis is interpolated: "nearest",
-            "linear" or "cubic"; or "fixed" for a table that is computed and not learned.
+            "linear", "cubic" or "spline"; or "fixed" for a table that is computed and not learned.
     """
 
     grid: tuple
@@ -124,7 +124,8 @@ def resize_table(table, old, new, extra=0, methods="linear"):
     """Interpolates a table of positions to another grid, one axis after the other.
 
     Samples lie at the middle of their cells and the outermost ones are continued, as PyTorch's
-    `interpolate(align_corners=False)` does it; "cubic" is its bicubic kernel (a = -0.75).
+    `interpolate(align_corners=False)` does it; "cubic" is its bicubic kernel (a = -0.75). "spline"
+    is another thing: the polyharmonic spline of order 3 through samples at i / n, VATT's.
 
     Args:
         table: array `[extra + N, D]`.
@@ -159,6 +160,8 @@ def _interpolation(before, after, method):
     identity = np.eye(before)
     if method == "nearest":
         return identity[np.arange(after) * before // after]
+    if method == "spline":
+        return _spline(np.arange(before) / before, np.arange(after) / after)
     place = (np.arange(after) + 0.5) * before / after - 0.5
     if method == "linear":
         place = np.maximum(place, 0.0)
@@ -170,6 +173,22 @@ def _interpolation(before, after, method):
         taps = {step: _cubic(np.abs(share - step)) for step in (-1, 0, 1, 2)}
     last = before - 1
     return sum(w * identity[np.clip(below + step, 0, last)] for step, w in taps.items())
+
+
+def _spline(known, wanted):
+    """The matrix `[wanted, known]` of the spline of |r|^3 and a straight line through all points."""
+    count = len(known)
+    if count == 1:
+        return np.ones((len(wanted), 1))
+    line = np.stack([known, np.ones(count)], axis=1)
+    system = np.zeros((count + 2, count + 2))
+    system[:count, :count] = np.abs(known[:, None] - known) ** 3
+    system[:count, count:], system[count:, :count] = line, line.T
+    weights = np.linalg.solve(system, np.eye(count + 2)[:, :count])
+    basis = np.abs(wanted[:, None] - known) ** 3
+    return (
+        np.concatenate([basis, np.stack([wanted, np.ones(len(wanted))], axis=1)], axis=1) @ weights
+    )
 
 
 def _cubic(distance, a=-0.75):
@@ -282,6 +301,58 @@ class LearnedPositions(layers.Layer):
             "class_token": self.class_token,
             "initializer": keras.initializers.serialize(self.initializer),
         }
+
+
+@keras.saving.register_keras_serializable(package="keras_vssl")
+class AxisPositions(layers.Layer):
+    """Adds the layer-normalised sum of a learned table of each axis to tokens `[B, N, D]`.
+
+    Args:
+        grid: ints, tokens along each axis, the last one fastest.
+        epsilon: float, of the normalisation.
+
+    Attributes:
+        tables: list of a variable `[n, D]` for each axis; truncated normal of deviation D^-0.5.
+
+    Reference:
+        Akbari et al. NeurIPS 2021 (VATT), Sec. 3.1; the normalisation is the official code's.
+    """
+
+    def __init__(self, grid, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.grid, self.epsilon = tuple(int(n) for n in grid), float(epsilon)
+        self.norm = layers.LayerNormalization(
+            epsilon=self.epsilon, name="norm", dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        initializer = keras.initializers.TruncatedNormal(stddev=width**-0.5)
+        self.tables = [
+            self.add_weight(
+                name=f"axis{axis}",
+                shape=(count, width),
+                initializer=initializer.clone(),
+            )
+            for axis, count in enumerate(self.grid)
+        ]
+        self.norm.build((int(np.prod(self.grid)), width))
+        self.built = True
+
+    def call(self, x):
+        total = 0.0
+        for axis, table in enumerate(self.tables):
+            shape = [1] * len(self.grid)
+            shape[axis] = self.grid[axis]
+            total = total + ops.reshape(ops.convert_to_tensor(table), (*shape, table.shape[-1]))
+        positions = self.norm(ops.reshape(total, (-1, total.shape[-1])))
+        return x + ops.cast(positions, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "grid": list(self.grid), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")

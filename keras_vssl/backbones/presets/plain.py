@@ -8,6 +8,11 @@ ARCHITECTURES = {
         "config": {},
         "description": "C3D with batch normalisation, as VCOP trains it (27.7M parameters).",
     },
+    "c3d_tgn": {
+        "class_name": "C3D",
+        "config": {"temporal_groups": 4},
+        "description": "VCOP's C3D, normalised by up to 4 groups of time steps (16 frames).",
+    },
     "c3d_sports1m": {
         "class_name": "C3D",
         "config": {

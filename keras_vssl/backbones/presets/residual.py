@@ -36,6 +36,11 @@ ARCHITECTURES = {
         "config": {**_VCOP_R3D},
         "description": "VCOP's R3D: one block a stage, 10 layers (14.4M parameters).",
     },
+    "r3d_10_tgn": {
+        "class_name": "R3D",
+        "config": {**_VCOP_R3D, "temporal_groups": 4},
+        "description": "VCOP's R3D, normalised by up to 4 groups of time steps (16 frames).",
+    },
     "r3d_nano": {
         "class_name": "R3D",
         "config": {**_VCOP_R3D, **NANO},
@@ -87,6 +92,11 @@ ARCHITECTURES = {
         "class_name": "R2Plus1D",
         "config": {**_VCOP_R2PLUS1D},
         "description": "VCOP's R(2+1)D: one block a stage, 10 layers (14.4M parameters).",
+    },
+    "r2plus1d_10_tgn": {
+        "class_name": "R2Plus1D",
+        "config": {**_VCOP_R2PLUS1D, "temporal_groups": 4},
+        "description": "VCOP's R(2+1)D, normalised by up to 4 groups of time steps (16 frames).",
     },
     "r2plus1d_nano": {
         "class_name": "R2Plus1D",

@@ -105,4 +105,9 @@ ARCHITECTURES = {
         },
         "description": "AVID's plain network on sound, RepLAI's tower, 2 s (4.7M parameters).",
     },
+    "vatt_audio_base": {
+        "class_name": "WaveViT",
+        "config": {"sound": {"seconds": 3.2}},
+        "description": "VATT's audio transformer, Base, 3.2 s at 48,000 Hz.",
+    },
 }

@@ -16,4 +16,9 @@ ARCHITECTURES = {
         "config": {},
         "description": "The audio network of Everything at Once, 40 bands (314.7M parameters).",
     },
+    "fusion_everything_at_once": {
+        "class_name": "TokenFusion",
+        "config": {},
+        "description": "Everything at Once's fusion transformer over the tokens of three modalities.",
+    },
 }

@@ -120,6 +120,29 @@ ARCHITECTURES = {
         "config": {**_JEPA_2, **_GIANT, "clip_shape": [16, 384, 384, 3]},
         "description": "V-JEPA 2's ViT-g on 16x384x384, rotary positions (1012.2M parameters).",
     },
+    **{
+        f"vatt_{name}": {
+            "class_name": "VideoViT",
+            "config": {
+                **size,
+                "patch": [4, 16, 16],
+                "positions": "axes",
+                "class_token": True,
+                "output": "class",
+                "qkv_bias": "all",
+                "clip_shape": [32, 224, 224, 3],
+                "clip": {"stride": 2},
+                "mean": [0.5] * 3,
+                "std": [0.5] * 3,
+            },
+            "description": f"VATT's video transformer, {letter}, 32 frames.",
+        }
+        for name, letter, size in (
+            ("base", "Base", {}),
+            ("medium", "Medium", {"width": 1024, "heads": 16}),
+            ("large", "Large", {"width": 1024, "depth": 24, "heads": 16}),
+        )
+    },
     "vivit_base": {
         "class_name": "VideoViT",
         "config": {
