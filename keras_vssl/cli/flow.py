@@ -3,10 +3,7 @@
 What is kept already is not computed again: run it again after adding videos or an interruption.
 """
 
-import time
-
-from keras_vssl.cli import inputs, options
-from keras_vssl.cli.inputs import say
+from keras_vssl.cli import mine, options
 
 # Of keras_vssl.data.flow, which --help does not have to import.
 METHODS = ("dis", "farneback", "tvl1")
@@ -37,31 +34,6 @@ def configure(parser):
 
 
 def run(args):
-    from tqdm import tqdm
+    from keras_vssl.data.flow import FlowCache
 
-    from keras_vssl.data.flow import FlowCache, make_flow
-
-    cache = FlowCache(args.cache, args.method, args.size)
-    make_flow(args.method)  # says what is not installed before anything is read
-    videos = inputs.read_videos(args.folder)
-    kept, left_out = videos.probe(workers=args.workers, progress=inputs.on_terminal()).usable()
-    failed = [(row["path"], row["reason"]) for row in left_out]
-    todo = [path for path in kept.paths if not cache.has(path)]
-    began = time.perf_counter()
-    with tqdm(total=len(todo), desc="flow", unit="video", leave=False, disable=None) as bar:
-        failed += cache.write_all(
-            todo, args.workers, progress=lambda done, _: bar.update(done - bar.n)
-        )
-    seconds = time.perf_counter() - began
-    for path, reason in failed:
-        say(f"{path}: {reason}")
-    good = len(videos) - len(failed)
-    if not good:
-        raise ValueError(
-            f"Expected videos in {args.folder}, but none of {len(failed)} can be read."
-        )
-    computed = good - (len(kept) - len(todo))
-    print(
-        f"{good} of {len(videos)} videos have their flow in {cache.folder} "
-        f"({computed} computed in {seconds:.1f} s)"
-    )
+    mine.fill_folder(FlowCache(args.cache, args.method, args.size), args, "have their flow")

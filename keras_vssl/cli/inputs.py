@@ -90,14 +90,12 @@ def usable(videos, task, geometry=None):
     Raises:
         ValueError: fewer than two usable videos, or more than half are too short.
     """
-    from keras_vssl.data.samplers import Sampler
-
     sampler = task.sampler
     kept, refused = videos.usable(sampler)
     short = 0
     if refused:  # for their length, and nothing else
         short = sum(
-            reason is not None and reason == Sampler.refuses(sampler, info)
+            reason is not None and reason == sampler.too_short(info)
             for info, reason in ((info, sampler.refuses(info)) for info in videos.infos)
         )
     if short > len(videos) / 2 and short == len(refused):

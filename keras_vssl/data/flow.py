@@ -1,8 +1,5 @@
-"""Optical flow of videos, computed once and kept on disk. OpenCV enters here and nowhere else."""
+"""Optical flow of videos, computed once and kept on disk."""
 
-import concurrent.futures
-import functools
-import hashlib
 import io
 import os
 import zipfile
@@ -11,13 +8,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from keras_vssl.data.frame_index import ReadError, require_file
-from keras_vssl.data.metadata import cache_folder
+from keras_vssl.data.cache import VideoCache, every_frame
+from keras_vssl.data.frame_index import ReadError
 from keras_vssl.files import write_atomic
 
 _FORMAT = 1  # of the cached files and the methods' constants; another number is another cache
-_CHUNK = 32  # frames decoded at a time
-_PROBE = 65536  # bytes of a video's start, middle and end that its name in the cache stands for
 
 
 def _dis(cv2):
@@ -69,7 +64,7 @@ def make_flow(method="dis"):
     return METHODS[method](cv2)
 
 
-class FlowCache:
+class FlowCache(VideoCache):
     """The optical flow of videos, one compressed file a video, computed once.
 
     Flow `t` leads from frame `t` to frame `t + 1`, in pixels of the resized frame: a video of n
@@ -77,10 +72,8 @@ class FlowCache:
     `round(127 sign(x) sqrt(|x| / bound))`, clamped at the bound. The error is at most
     `sqrt(|x| bound) / 127 + bound / 127^2 / 4` pixels: 0.04 at 1 pixel, 0.14 at 10.
 
-    A file is named by the video's content (its size, and 64 KiB of its start, middle and end), so
-    a moved or copied video keeps its flow and a changed one gets its own. The settings name the
-    folder. The files are `.npz` archives: `flow_0`, `flow_1`, ..., int8 `[2, H, W]`, each
-    compressed on its own, so that a clip is read without the rest.
+    The files are named as `VideoCache` says. They are `.npz` archives: `flow_0`, `flow_1`, ...,
+    int8 `[2, H, W]`, each compressed on its own, so that a clip is read without the rest.
 
     Args:
         folder: str or None, where it is kept; None is `flow` in `KERAS_VSSL_CACHE`, else in
@@ -106,27 +99,11 @@ class FlowCache:
                 f"Expected short_side of at least 16 pixels and a bound above 0, received "
                 f"{short_side} and {bound}."
             )
-        self.folder = os.path.expanduser(folder or os.path.join(cache_folder(), "flow"))
+        super().__init__(folder, "flow", f"{method}-{int(short_side)}-{bound:g}-v{_FORMAT}")
         self.method, self.short_side, self.bound = method, int(short_side), float(bound)
 
-    def path(self, video):
-        """The file that holds, or would hold, a video's flow.
-
-        Raises:
-            ReadError: there is no such video.
-        """
-        video = os.fspath(video)
-        status = require_file(video)
-        name = _content(video, status.st_size, status.st_mtime_ns)
-        settings = f"{self.method}-{self.short_side}-{self.bound:g}-v{_FORMAT}"
-        return os.path.join(self.folder, settings, f"{name}.npz")
-
-    def has(self, video):
-        """Whether the video's flow is kept; not that of a video which can't be read."""
-        try:
-            return os.path.isfile(self.path(video))
-        except ReadError:
-            return False
+    def require(self):
+        make_flow(self.method)
 
     def write(self, video, timeout=20.0):
         """Computes a video's flow and keeps it; complete or not at all.
@@ -154,41 +131,6 @@ class FlowCache:
             _add(archive, "bound", np.array(self.bound))
         write_atomic(path, file.getvalue())
         return path
-
-    def write_all(self, videos, workers=None, timeout=20.0, progress=None):
-        """Computes the flow of those videos whose flow is not kept yet.
-
-        Args:
-            videos: list of paths.
-            workers: int, threads; None: one a processor.
-            timeout: float, as for `write`.
-            progress: callable(done, total) or None, called after every video.
-
-        Returns:
-            list of (path, reason) of the videos that can't be read.
-
-        Raises:
-            ValueError: OpenCV is not installed or lacks the method.
-        """
-        make_flow(self.method)  # fails here rather than once a video
-        failed = []
-
-        def one(video):
-            try:
-                if not self.has(video):
-                    self.write(video, timeout)
-            except ReadError as error:
-                return video, error.reason
-
-        pool = concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1)
-        try:
-            for done, failure in enumerate(pool.map(one, videos), 1):
-                failed += [failure] if failure else []
-                if progress is not None:
-                    progress(done, len(videos))
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return failed
 
     def read(self, video, views):
         """Flow clips, cropped, resized and mirrored like frames.
@@ -250,26 +192,17 @@ def _flows(video, flow, short_side, timeout):
     """(t, flow from frame t to the next one); a video of one frame gives one flow of zeros."""
     import cv2
 
-    from keras_vssl.data.reader import VideoReader  # imports av
-
     before = size = None
-    with VideoReader(video, timeout=timeout) as reader:
-        count = reader.info.frames
-        if not count:
-            raise ReadError(video, reader.info.error)
-        # In pieces: the time limit is for decoding, and memory stays flat.
-        for start in range(0, count, _CHUNK):
-            frames = reader.frames(range(start, min(start + _CHUNK, count)))
-            for t, frame in enumerate(frames, start):
-                if size is None:
-                    scale = min(short_side / min(frame.shape[:2]), 1.0)
-                    size = tuple(round(side * scale) for side in frame.shape[1::-1])
-                grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-                after = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-                if before is not None:
-                    yield t - 1, flow(before, after)
-                before = after
-    if count == 1:
+    for t, frame in enumerate(every_frame(video, timeout)):
+        if size is None:
+            scale = min(short_side / min(frame.shape[:2]), 1.0)
+            size = tuple(round(side * scale) for side in frame.shape[1::-1])
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        after = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        if before is not None:
+            yield t - 1, flow(before, after)
+        before = after
+    if t == 0:
         yield 0, np.zeros((*before.shape, 2), np.float32)
 
 
@@ -286,17 +219,6 @@ def _crop(maps, view):
     if view.flip:
         maps = maps[:, ::-1] * np.array([-1, 1], np.float32)
     return maps.astype(np.float16)
-
-
-@functools.lru_cache(maxsize=4096)
-def _content(path, size, modified):
-    """A name for what a file holds; read again only when size or time of change differ."""
-    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
-    with open(path, "rb") as file:
-        for place in (0, max(size - _PROBE, 0) // 2, max(size - _PROBE, 0)):
-            file.seek(place)
-            digest.update(file.read(_PROBE))
-    return digest.hexdigest()
 
 
 def _check_method(method):

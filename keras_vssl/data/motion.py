@@ -63,11 +63,9 @@ class VisualMotionClips(Sampler):
     def span(self, info):
         return math.ceil(max(self._lengths(info)))
 
-    def refuses(self, info):
-        reason = super().refuses(info)
-        if reason is None and self.flow and not self.flow.has(info.path):
-            return self.flow.absent()
-        return reason
+    @property
+    def mined(self):
+        return (self.flow,) if self.flow else ()
 
     def starts(self, info, rng):
         """First frames of query and key."""

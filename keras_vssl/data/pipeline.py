@@ -54,8 +54,10 @@ class Prefetcher:
                     place = next(order, None)
                     if place is None:
                         break
-                    rows = self.batches.rows(*place)
-                    queue.append([pool.submit(self.samples, int(r), place[0]) for r in rows])
+                    rows = self.batches.groups(*place)
+                    queue.append(
+                        [pool.submit(self.samples, int(r), place[0], group) for r, group in rows]
+                    )
                 if not queue:
                     return
                 began = time.perf_counter()
@@ -96,7 +98,8 @@ def tf_dataset(
     """
     import tensorflow as tf
 
-    batches = Batches(len(samples), batch_size, samples.seed, shuffle)
+    group = samples.sampler.group
+    batches = Batches(len(samples), batch_size, samples.seed, shuffle, group)
     place = {"epoch": first_epoch, "step": first_step}
     probe = samples(0, first_epoch)[1]
     target = None if probe is None else np.asarray(probe)
@@ -106,18 +109,18 @@ def tf_dataset(
         epoch, first = place["epoch"], place["step"]
         place.update(epoch=epoch + 1, step=0)
         for step in range(first, batches.steps):
-            for row in batches.rows(epoch, step):
-                yield np.int64(row), np.int64(epoch)
+            for row, group in batches.groups(epoch, step):
+                yield np.int64(row), np.int64(epoch), group
 
-    def read(row, epoch):
-        data, y = samples(int(row), int(epoch))
+    def read(row, epoch, group):
+        data, y = samples(int(row), int(epoch), group)
         out = [data[name] for name in shapes]
         return out if target is None else [*out, np.asarray(y, dtype=target.dtype)]
 
-    def load(row, epoch):
+    def load(row, epoch, group):
         kinds = [tf.as_dtype(dtype) for _, dtype in shapes.values()]
         kinds += [] if target is None else [tf.as_dtype(target.dtype)]
-        values = tf.numpy_function(read, [row, epoch], kinds)
+        values = tf.numpy_function(read, [row, epoch, group], kinds)
         inputs = dict(zip(shapes, values))
         for name, (shape, _) in shapes.items():
             inputs[name].set_shape(shape)
@@ -126,8 +129,8 @@ def tf_dataset(
         values[-1].set_shape(target.shape)
         return inputs, values[-1]
 
-    spec = tf.TensorSpec((), tf.int64)
-    dataset = tf.data.Dataset.from_generator(order, output_signature=(spec, spec))
+    spec, rows = tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64)
+    dataset = tf.data.Dataset.from_generator(order, output_signature=(spec, spec, rows))
     dataset = dataset.map(load, num_parallel_calls=workers, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(prefetch)
     if first_step == 0:
@@ -154,7 +157,8 @@ def _sequence_class():
             # Threads of our own: Keras' worker pool would count epochs on its side of the fence.
             super().__init__(workers=1, use_multiprocessing=False)
             self.samples = samples
-            self.batches = Batches(len(samples), batch_size, samples.seed, shuffle)
+            group = samples.sampler.group
+            self.batches = Batches(len(samples), batch_size, samples.seed, shuffle, group)
             self.epoch, self.fixed = first_epoch, fixed
             self._pool = concurrent.futures.ThreadPoolExecutor(threads)
             self._ahead = {}
@@ -166,8 +170,8 @@ def _sequence_class():
             key = (self.epoch, step)
             if key not in self._ahead:
                 self._ahead[key] = [
-                    self._pool.submit(self.samples, int(r), self.epoch)
-                    for r in self.batches.rows(self.epoch, step)
+                    self._pool.submit(self.samples, int(r), self.epoch, group)
+                    for r, group in self.batches.groups(self.epoch, step)
                 ]
             return key
 

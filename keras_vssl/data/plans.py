@@ -45,12 +45,15 @@ class Plan:
         audio: tuple of `AudioSpan` of equal length and rate; the sample's "audio".
         groups: dict of name to tuple of `View`: clips of another length, size or source than
             `views`, each group under its own name.
+        arrays: dict of name to array: numbers that were drawn with the plan and that the task
+            needs as inputs, such as the warp of a clip. The sampler's `shapes` name them.
     """
 
     views: tuple
     target: object = None
     audio: tuple = ()
     groups: dict = dataclasses.field(default_factory=dict)
+    arrays: dict = dataclasses.field(default_factory=dict)
 
 
 def plan_rng(seed, epoch, key):

@@ -48,7 +48,11 @@ class Sampler:
         spatial: `Spatial`.
         short: what happens to a video shorter than the clip: "loop" repeats it from its
             start, "clamp" holds its last frame, "skip" leaves the video out.
+        group: int, how many videos, neighbours in a batch, share a draw. With more than one,
+            `plan` takes that draw as a third argument, `common`, and makes its own without.
     """
+
+    group = 1
 
     @property
     def views(self):
@@ -81,8 +85,31 @@ class Sampler:
         """
         raise NotImplementedError
 
+    @property
+    def mined(self):
+        """Tuple of the `VideoCache`s that plans are drawn by: filled before training."""
+        return ()
+
+    def common(self, infos, rng):
+        """What the plans of a group of videos share; where `group` is above 1.
+
+        Args:
+            infos: list of `VideoInfo`, one a video: all must be able to follow the draw.
+            rng: `numpy.random.Generator`, the group's own.
+        """
+        raise NotImplementedError
+
+    def fits(self, info, common):
+        """Whether a video can follow the draw of a group that it was not in."""
+        return True
+
     def refuses(self, info):
         """Why a video can't be sampled (one sentence), or None."""
+        absent = (cache.absent() for cache in self.mined if not cache.has(info.path))
+        return self.too_short(info) or next(absent, None)
+
+    def too_short(self, info):
+        """Why a video is refused for its length (one sentence), or None."""
         if info.frames < 1:
             return "it has no frames"
         need = self.span(info)

@@ -9,6 +9,7 @@ import numpy as np
 from keras_vssl.data.plans import plan_rng
 
 _ORDER_KEY = 0xFFFFFFFF  # the shuffle's stream beside the videos' own
+_GROUP_SALT = 0x6E0FF  # the groups' streams beside the videos' own
 _TRIES = 16
 
 
@@ -17,6 +18,11 @@ class Samples:
 
     A file that can't be read is named in `skipped`, warned about once, and replaced by another
     row drawn from the generator of (seed, epoch, row): training goes on, reproducibly.
+
+    Where the sampler's `group` is above 1, neighbours in a batch share a draw. It is made from the
+    generator of (seed, epoch, the group's first video) for the lengths of all videos of the group,
+    so that it depends on which rows `Batches` put together and on nothing else: each member makes
+    it again for itself, wherever and whenever it is read.
 
     Args:
         videos: `Videos`; rows the sampler refuses must be left out before (`videos.usable`).
@@ -46,13 +52,23 @@ class Samples:
     def __len__(self):
         return len(self.videos)
 
-    def plan(self, row, epoch):
-        """The plan of a row in an epoch."""
-        rng = plan_rng(self.seed, epoch, self.videos.keys[row])
-        return self.sampler.plan(self.videos.infos[row], rng)
+    def plan(self, row, epoch, group=()):
+        """The plan of a row in an epoch.
 
-    def __call__(self, row, epoch=0):
-        """Reads one sample.
+        Args:
+            group: rows that share a draw, as `Batches.groups` gives them; empty: none does.
+        """
+        rng = plan_rng(self.seed, epoch, self.videos.keys[row])
+        if not len(group):
+            return self.sampler.plan(self.videos.infos[row], rng)
+        return self.sampler.plan(self.videos.infos[row], rng, self._common(group, epoch))
+
+    def _common(self, group, epoch):
+        rng = plan_rng(self.seed ^ _GROUP_SALT, epoch, self.videos.keys[group[0]])
+        return self.sampler.common([self.videos.infos[row] for row in group], rng)
+
+    def __call__(self, row, epoch=0, group=()):
+        """Reads one sample; `group` as for `plan`.
 
         Returns:
             ({"clips": uint8 `[V, T, H, W, 3]`, "index": int32, and what else the sampler's
@@ -66,23 +82,37 @@ class Samples:
         rng = None
         for _ in range(_TRIES):
             try:
-                return self.read(row, epoch)
+                return self.read(row, epoch, group)
             except ReadError as error:
                 self._skip(row, error)
                 failure = error
             if rng is None:
                 rng = plan_rng(self.seed ^ 0x5EED, epoch, self.videos.keys[row])
-            row = int(rng.integers(len(self)))
+            others = self._others(group, epoch)
+            row = int(others[rng.integers(len(others))])
         raise ReadError(
             failure.path, f"{failure.reason}; {_TRIES} videos in a row could not be read"
         )
 
-    def read(self, row, epoch=0):
+    def _others(self, group, epoch):
+        """The rows that may take the place of one that can't be read."""
+        if not len(group):
+            return range(len(self))
+        # Not a member: the group's videos differ. Its draw stands, for the others have it too.
+        common, members = self._common(group, epoch), set(map(int, group))
+        fits = [
+            row
+            for row in range(len(self))
+            if row not in members and self.sampler.fits(self.videos.infos[row], common)
+        ]
+        return fits or group  # a copy of its neighbour, rather than the end of the run
+
+    def read(self, row, epoch=0, group=()):
         """Reads one sample or raises `ReadError`: no replacement."""
         from keras_vssl.data.reader import ReadError, clip_groups, read_plan
 
         try:
-            plan = self.plan(row, epoch)
+            plan = self.plan(row, epoch, group)
             path = self.videos.paths[row]
             if self._cache is not None:
                 data = self._cache.read(path, self.videos.infos[row], plan, self.timeout)
@@ -94,6 +124,7 @@ class Samples:
             raise
         except (OSError, ValueError, ArithmeticError) as error:
             raise ReadError(self.videos.paths[row], str(error)) from error
+        data.update(plan.arrays)
         data["index"] = np.int32(row)
         target = plan.target if self.target == "plan" else None
         if self.target == "label":
@@ -155,21 +186,23 @@ class FrameCache:
 
 
 class Batches:
-    """Which rows make up each batch of each epoch: `rows(epoch, step)`.
+    """Which rows make up each batch of each epoch: `rows(epoch, step)`, `groups(epoch, step)`.
 
     Args:
         count: int, rows.
         batch_size: int. With fewer rows than that, rows repeat to fill a batch.
         seed: int. shuffle: bool.
+        group: int, how many neighbours in a batch share a draw (`Sampler.group`).
     """
 
-    def __init__(self, count, batch_size, seed=0, shuffle=True):
+    def __init__(self, count, batch_size, seed=0, shuffle=True, group=1):
         if count < 1 or batch_size < 1:
             raise ValueError(
                 f"Expected at least one video and a batch of at least one, received {count} videos "
                 f"and batch_size={batch_size}."
             )
         self.count, self.batch_size, self.seed, self.shuffle = count, batch_size, seed, shuffle
+        self.group = group
         self.steps = max(1, count // batch_size)
         self._order = (None, None)
 
@@ -183,6 +216,17 @@ class Batches:
             order = np.resize(order, max(self.count, self.batch_size))
             self._order = (epoch, order)
         return order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def groups(self, epoch, step):
+        """`[(row, group), ...]` of a batch, as `Samples` takes them.
+
+        A group is the rows of `group` neighbours, fewer at the end of a batch that they don't
+        divide; empty where each row is on its own.
+        """
+        rows, size = self.rows(epoch, step), self.group
+        if size == 1:
+            return [(row, rows[:0]) for row in rows]
+        return [(row, rows[i - i % size :][:size]) for i, row in enumerate(rows)]
 
 
 def stack(samples):
