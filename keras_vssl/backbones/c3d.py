@@ -3,16 +3,16 @@
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.backbones.backbone import initializer_config
 from keras_vssl.backbones.presets import PYTORCH_DEFAULT
-from keras_vssl.layers.normalization import BatchNormalization
+from keras_vssl.backbones.temporal_groups import GroupedInTime, bound_clip, normalization
 from keras_vssl.layers.pooling import MaxPooling3D
 
 POOLINGS = ("padded", "ceil", "floor")
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
-class C3D(VideoBackbone):
+class C3D(GroupedInTime):
     """Eight 3x3x3 convolutions in five stages with max pooling between them.
 
     The first pooling is over space alone, so that motion survives the early layers; the next
@@ -39,6 +39,7 @@ class C3D(VideoBackbone):
         epsilon: float, of batch normalisation.
         kernel_initializer: Keras initializer, its name or its configuration. Default: PyTorch's.
         clip_shape: `(T, H, W, 3)`; `None` for what may vary.
+        temporal_groups: with `batch_normalization`, by groups of time steps: see `R3D`.
         clip, mean, std, dtype: see `VideoBackbone`.
 
     Example:
@@ -65,6 +66,8 @@ class C3D(VideoBackbone):
         epsilon=1e-5,
         kernel_initializer=None,
         clip_shape=(None, None, None, 3),
+        temporal_groups=None,
+        clip=None,
         dtype=None,
         **kwargs,
     ):
@@ -76,7 +79,14 @@ class C3D(VideoBackbone):
             )
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` is one of {POOLINGS}, but received {pooling!r}.")
+        if temporal_groups is not None and not batch_normalization:
+            raise ValueError(
+                f"Expected `batch_normalization` where it is by groups, received `temporal_groups`="
+                f"{temporal_groups!r} without it."
+            )
         initializer = initializer_config(kernel_initializer, PYTORCH_DEFAULT)
+        norm = normalization(temporal_groups, epsilon=epsilon, dtype=dtype)
+        clip_shape, clip = bound_clip(temporal_groups, clip_shape, clip)
 
         def conv(x, channels, kernel, padding, name):
             fan_in = kernel[0] * kernel[1] * kernel[2] * x.shape[-1]
@@ -101,14 +111,14 @@ class C3D(VideoBackbone):
                 x = layers.ZeroPadding3D(padding, name=f"pool{stage}_pad", dtype=dtype)(x)
             return MaxPooling3D(size, name=f"pool{stage}", dtype=dtype)(x)
 
-        inputs = keras.Input(tuple(clip_shape), name="clip")
+        inputs = keras.Input(clip_shape, name="clip")
         x, endpoints = inputs, {}
         for stage, count in enumerate(blocks, start=1):
             for index in range(count):
                 name = f"{stage}{chr(ord('a') + index)}" if count > 1 else f"{stage}"
                 x = conv(x, width * min(8, 2 ** (stage - 1)), (3, 3, 3), "same", f"conv{name}")
                 if batch_normalization:
-                    x = BatchNormalization(epsilon=epsilon, name=f"bn{name}", dtype=dtype)(x)
+                    x = norm(name=f"bn{name}")(x)
                 x = layers.ReLU(name=f"relu{name}", dtype=dtype)(x)
                 endpoints[f"conv{name}"] = x
             if stage < 5:
@@ -122,7 +132,10 @@ class C3D(VideoBackbone):
             x = conv(x, dense, (1, 1, 1), "valid", "fc7")
             endpoints["fc7"] = x = layers.ReLU(name="relu7", dtype=dtype)(x)
 
-        super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
+        super().__init__(
+            inputs, endpoints, feature_dim=x.shape[-1], clip=clip, dtype=dtype, **kwargs
+        )
+        self.bind(temporal_groups)
         self.width = int(width)
         self.blocks = blocks
         self.batch_normalization = bool(batch_normalization)
@@ -132,7 +145,7 @@ class C3D(VideoBackbone):
         self.dropout = float(dropout)
         self.epsilon = float(epsilon)
         self.kernel_initializer = initializer
-        self.clip_shape = tuple(clip_shape)
+        self.clip_shape = clip_shape
 
     def get_config(self):
         return {

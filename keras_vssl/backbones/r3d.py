@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from keras_vssl.backbones.residual import VideoResNet, check_choice, conv_and_norm
-from keras_vssl.layers.normalization import BatchNormalization
+from keras_vssl.backbones.temporal_groups import normalization
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
@@ -31,6 +31,11 @@ class R3D(VideoResNet):
         stem_kernel: odd int, frames that the first convolution spans.
         stem_stride: int, its stride in time.
         stem_pool_frames: 1 or 3, frames that the stem's pooling spans; 3 goes with a stride of 2.
+        temporal_groups: `None`, or batch normalisation by groups of time steps
+            (`TemporalGroupNormalization`): an int, the most groups a layer has (one with fewer
+            steps has as many as steps), or a dict of a normalisation layer's name to its groups.
+            The network is then bound to clips of one length, `clip_shape[0]` frames or, where that
+            is `None`, `clip["frames"]`.
         epsilon: float, of batch normalisation: 1e-5 in torchvision and VCOP, 1e-3 in VMZ.
         padding: `"symmetric"` (PyTorch) or `"same"` (TensorFlow; they differ where a stride is 2).
         kernel_initializer: Keras initializer, its name or its configuration. Default: Kaiming
@@ -39,7 +44,8 @@ class R3D(VideoResNet):
         clip, mean, std, dtype: see `VideoBackbone`.
 
     Raises:
-        ValueError: `blocks` are not four, `stem_kernel` is even, or a choice is unknown.
+        ValueError: `blocks` are not four, `stem_kernel` is even, or a choice is unknown; with
+            `temporal_groups`, an unknown layer, or clips of another length.
 
     Example:
 
@@ -66,6 +72,7 @@ class R3D(VideoResNet):
         stem_kernel=3,
         stem_stride=1,
         stem_pool_frames=1,
+        temporal_groups=None,
         dtype=None,
         **kwargs,
     ):
@@ -73,7 +80,7 @@ class R3D(VideoResNet):
             raise ValueError(
                 f"`stem_kernel` is an odd number of frames, but received {stem_kernel}."
             )
-        conv, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
+        conv, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype, temporal_groups)
         super().__init__(
             stem=lambda x: conv(x, width, (stem_kernel, 7, 7), (stem_stride, 2, 2), name="stem"),
             block=functools.partial(
@@ -94,6 +101,7 @@ class R3D(VideoResNet):
             kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
             stem_pool_frames=stem_pool_frames,
+            temporal_groups=temporal_groups,
             dtype=dtype,
             **kwargs,
         )
@@ -149,7 +157,8 @@ class R2Plus1D(VideoResNet):
     `layer1`, `layer2`, `layer3`, `layer4`.
 
     Args:
-        blocks, width, stem_pool, padding, kernel_initializer, clip_shape: see `R3D`.
+        blocks, width, stem_pool, padding, kernel_initializer, clip_shape, temporal_groups: see
+            `R3D`.
         midplanes: `"block"`, M from the channels of the block, the same for both of its
             convolutions; `"conv"`, M from each convolution's own channels; `"out"`, M = Cout.
         stem_midplanes: int, M of the stem, or `None` for the formula.
@@ -190,16 +199,17 @@ class R2Plus1D(VideoResNet):
         clip_shape=(None, None, None, 3),
         factored_stem=True,
         norm_after_sum=False,
+        temporal_groups=None,
         dtype=None,
         **kwargs,
     ):
         check_choice("midplanes", midplanes, "block", "conv", "out")
-        plain, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype)
+        plain, norm = conv_and_norm(padding, kernel_initializer, epsilon, dtype, temporal_groups)
         factored = functools.partial(
             _convolve_factored,
             conv=plain,
-            norm=functools.partial(
-                BatchNormalization,
+            norm=normalization(
+                temporal_groups,
                 epsilon=epsilon if inner_epsilon is None else inner_epsilon,
                 dtype=dtype,
             ),
@@ -239,6 +249,7 @@ class R2Plus1D(VideoResNet):
             padding=padding,
             kernel_initializer=kernel_initializer,
             clip_shape=clip_shape,
+            temporal_groups=temporal_groups,
             dtype=dtype,
             **kwargs,
         )

@@ -5,14 +5,14 @@ import functools
 import keras
 from keras import layers
 
-from keras_vssl.backbones.backbone import VideoBackbone, initializer_config
+from keras_vssl.backbones.backbone import initializer_config
 from keras_vssl.backbones.presets import KAIMING_FAN_OUT
+from keras_vssl.backbones.temporal_groups import GroupedInTime, bound_clip, normalization
 from keras_vssl.layers.convolution import Conv3D
-from keras_vssl.layers.normalization import BatchNormalization
 from keras_vssl.layers.pooling import MaxPooling3D
 
 
-class VideoResNet(VideoBackbone):
+class VideoResNet(GroupedInTime):
     """A stem, a max pooling if wanted, and four stages of residual blocks.
 
     Endpoints: `stem_conv` (before its normalisation), `stem`, `stem_pool` (when it exists),
@@ -24,9 +24,9 @@ class VideoResNet(VideoBackbone):
             from 0.
         norm: function of `name` that makes a normalisation layer.
         blocks, width, stem_pool, epsilon, padding, kernel_initializer, clip_shape,
-            stem_pool_frames: see `R3D`.
+            stem_pool_frames, temporal_groups: see `R3D`.
         stem_pool_stride, stage_pool: see `SlowResNet`.
-        dtype, **kwargs: see `VideoBackbone`.
+        clip, dtype, **kwargs: see `VideoBackbone`.
     """
 
     def __init__(
@@ -46,11 +46,14 @@ class VideoResNet(VideoBackbone):
         stem_pool_frames=1,
         stem_pool_stride=None,
         stage_pool=1,
+        temporal_groups=None,
+        clip=None,
         **kwargs,
     ):
         check_choice("padding", padding, "symmetric", "same")
         blocks = four_counts(blocks)
-        inputs = keras.Input(tuple(clip_shape), name="clip")
+        clip_shape, clip = bound_clip(temporal_groups, clip_shape, clip)
+        inputs = keras.Input(clip_shape, name="clip")
         x = stem(inputs)
         endpoints = {"stem_conv": x}
         x = norm(name="stem_bn")(x)
@@ -68,14 +71,17 @@ class VideoResNet(VideoBackbone):
                 x = MaxPooling3D(size, size, name="stage_pool", dtype=dtype)(x)
                 endpoints["stage_pool"] = x
 
-        super().__init__(inputs, endpoints, feature_dim=x.shape[-1], dtype=dtype, **kwargs)
+        super().__init__(
+            inputs, endpoints, feature_dim=x.shape[-1], clip=clip, dtype=dtype, **kwargs
+        )
+        self.bind(temporal_groups)
         self.blocks = blocks
         self.width = int(width)
         self.stem_pool = bool(stem_pool)
         self.epsilon = float(epsilon)
         self.padding = padding
         self.kernel_initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
-        self.clip_shape = tuple(clip_shape)
+        self.clip_shape = clip_shape
 
     def get_config(self):
         return {
@@ -90,12 +96,12 @@ class VideoResNet(VideoBackbone):
         }
 
 
-def conv_and_norm(padding, kernel_initializer, epsilon, dtype):
+def conv_and_norm(padding, kernel_initializer, epsilon, dtype, temporal_groups=None):
     """The functions that convolve a tensor and that make a normalisation layer, for one network."""
     initializer = initializer_config(kernel_initializer, KAIMING_FAN_OUT)
     return (
         functools.partial(convolve, padding=padding, initializer=initializer, dtype=dtype),
-        functools.partial(BatchNormalization, epsilon=epsilon, dtype=dtype),
+        normalization(temporal_groups, epsilon=epsilon, dtype=dtype),
     )
 
 

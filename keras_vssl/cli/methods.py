@@ -82,13 +82,123 @@ METHODS = {
         flags=("frames", "size"),
         optimizer="paper",
     ),
+    "speednet": Method(
+        "speediness: is this clip at normal speed or sped up? (see keras-vssl speedup)",
+        {"backbone": "s3dg_speednet", "batch_size": 16},
+        {"backbone": "slow_nano_dense", "batch_size": 32, "sizes": [36, 72]},
+        flags=("frames", "size"),
+    ),
+    "shuffle_and_learn": Method(
+        "shuffle and learn: does the middle one of these three frames lie between the others?",
+        {"backbone": "caffenet_bn_shuffle_learn", "batch_size": 128},
+        {
+            "backbone": "caffenet_nano",
+            "batch_size": 32,
+            "tau_max": 6,
+            "tau_min": 3,
+            "negatives": 0.5,
+            # The paper's linear classifier can't compare frames.
+            "hidden": 128,
+        },
+        flags=("size", "resize"),
+    ),
+    "opn": Method(
+        "order prediction network: in which order were these frames?",
+        {"backbone": "caffenet_opn", "batch_size": 64},
+        {
+            "backbone": "caffenet_nano",
+            "batch_size": 32,
+            "resize": [60, 80],
+            "margin": 12,
+            "jitter": 3,
+        },
+        flags=("size",),
+    ),
+    "ultrasound_order": Method(
+        "ultrasound: in which order were these frames, and how were they warped?",
+        {"backbone": "tsn_resnet_50", "batch_size": 32},
+        {
+            "backbone": "caffenet_nano",
+            "batch_size": 32,
+            "rotation": 20.0,
+            "shear": 0.0,
+            "translation": 0.05,
+        },
+        flags=("size",),
+    ),
+    "time_equivariant": Method(
+        "time equivariance: how was time transformed between these clips?",
+        {"backbone": "r3d_18", "batch_size": 128},
+        {
+            "backbone": "r3d_nano",
+            "batch_size": 16,
+            "speeds": 3,
+            "hidden": 128,
+            "dim": 32,
+            "classifier": 64,
+            "shift_bin": 4,
+            # What is alike in both clips is learnt first, and then nothing else in minutes.
+            "term_weights": [1.0, 0.1, 1.0, 1.0, 1.0],
+            "area": [0.9, 1.0],
+            "flip": 0.0,
+            "jitter": 0.0,
+            "grayscale": 0.0,
+        },
+        flags=("frames", "size"),
+    ),
+    "tracking_triplet": Method(
+        "tracked patches: which two patches show the same moving thing?",
+        {"backbone": "caffenet_tracking", "batch_size": 50},
+        {"backbone": "caffenet_nano", "batch_size": 32, "tracks": {"length": 20, "every": 5}},
+        flags=("size",),
+    ),
+    "playback_speed": Method(
+        "playback speed: sort clips by speed, backwards being negative",
+        {"backbone": "r2plus1d_10_tgn", "batch_size": 8},
+        {"backbone": "r3d_nano", "batch_size": 32},
+        flags=("frames", "size", "resize", "short", "clips"),
+    ),
+    "playback_speed_classify": Method(
+        "playback speed: how fast, and forwards or backwards, is this clip played?",
+        {"backbone": "r2plus1d_10_tgn", "batch_size": 8},
+        {"backbone": "r3d_nano", "batch_size": 32},
+        flags=("frames", "size", "resize", "short", "clips"),
+    ),
+    "pace": Method(
+        "pace: at which of four strides is this clip played?",
+        {"backbone": "r2plus1d_18", "batch_size": 30},
+        {
+            "backbone": "r3d_nano",
+            "batch_size": 16,
+            # In short videos the jump back to the start would tell the pace.
+            "short": "skip",
+            "jitter": 0.2,
+            "strength": 0.25,
+        },
+        flags=("frames", "size", "resize", "short"),
+    ),
+    "rspnet": Method(
+        "relative speed: which of two clips is played as fast as a third?",
+        {"backbone": "r3d_18", "batch_size": 64},
+        {
+            "backbone": "r3d_nano",
+            "batch_size": 16,
+            "dim": 32,
+            "momentum": 0.95,
+            "queue_size": 64,
+            "jitter": 0.0,
+            "grayscale": 0.0,
+        },
+        flags=("frames", "size"),
+    ),
 }
 NAMES = tuple(METHODS)
 
 
 def overview():
     """A line a method, for --help."""
-    return "methods:\n" + "".join(f"  {name:<9} {m.about}\n" for name, m in METHODS.items())
+    width = max(map(len, METHODS))
+    return "methods:\n" + "".join(f"  {name:<{width}} {m.about}\n" for name, m in METHODS.items())
 
 
 def settings(args, is_cpu_only):

@@ -5,11 +5,10 @@ skipped.json, report.html. Labels, where the folder has any, are used by --knn a
 """
 
 import json
-import math
 import os
 import sys
 
-from keras_vssl.cli import inputs, methods, options, session
+from keras_vssl.cli import inputs, methods, mine, options, session
 from keras_vssl.run import RunFolder
 
 EXAMPLES = (
@@ -124,8 +123,9 @@ def pretrain(args, videos, skipped, total):
 
     chosen, arguments = methods.settings(args, is_cpu_only())
     task = methods.build(args.method, chosen["backbone"], arguments, picked["precision"])
+    videos, unmined = mine.prepare(task.sampler, videos, args.workers)
     videos, refused = inputs.usable(videos, task, _advice(args.method, task.sampler))
-    skipped = [*skipped, *refused]
+    skipped = [*skipped, *unmined, *refused]
     batch_size = min(chosen["batch_size"], len(videos))
     compile_task(task, args, args.epochs * max(1, len(videos) // batch_size), batch_size)
     clip = _clip(task.sampler)
@@ -140,7 +140,7 @@ def pretrain(args, videos, skipped, total):
         dataset=videos.name,
         clip=clip,
         options=choices,
-        chance=_chance(args.method, task, batch_size),
+        chance=task.chance(batch_size),
         paper=task.recipe.compare(args.epochs, len(videos)),
         **picked,
     )
@@ -218,17 +218,6 @@ def _clip(sampler):
     clip = {name: getattr(sampler, name) for name in names if hasattr(sampler, name)}
     spatial = sampler.spatial
     return json.loads(json.dumps({**clip, "size": spatial.size, "resize": spatial.resize}))
-
-
-def _chance(method, task, batch_size):
-    """What guessing gives, for the curves."""
-    if method == "vcop":
-        return {"accuracy": 1 / math.factorial(task.sampler.views)}
-    return {
-        "cvrl": {"contrast_accuracy": 1 / batch_size},
-        "videomae": {"explained_variance": 0.0},
-        "avts": {"sync_accuracy": 0.5, "order_accuracy": 0.5},
-    }.get(method, {})
 
 
 def _advice(method, sampler):

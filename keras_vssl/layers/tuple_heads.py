@@ -12,13 +12,16 @@ OPN_PAIRS = ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3), (0, 3))
 
 @keras.saving.register_keras_serializable(package="keras_vssl")
 class ConcatenationHead(keras.layers.Layer):
-    """A linear classifier on the features of a tuple, end to end in its order.
+    """A classifier on the features of a tuple, end to end in its order.
 
-    Shuffle and Learn's head on three frames (Misra et al. ECCV 2016, Sec. 3.1).
+    Shuffle and Learn's head on three frames is the linear one (Misra et al. ECCV 2016, Sec. 3.1).
+    A linear classifier adds up one function of each member, so it can't compare members that tell
+    nothing by themselves; a hidden layer can.
 
     Args:
         classes: int.
         dropout: float in [0, 1), before the classifier; 0 where the backbone ends in dropout.
+        hidden: int, width of a layer with ReLU before the classifier, or 0: none.
 
     Call arguments:
         features: `[B, n, D]`.
@@ -27,26 +30,41 @@ class ConcatenationHead(keras.layers.Layer):
         float32 logits `[B, classes]`.
     """
 
-    def __init__(self, classes=2, dropout=0.0, **kwargs):
+    def __init__(self, classes=2, dropout=0.0, hidden=0, **kwargs):
         super().__init__(**kwargs)
-        self.classes, self.dropout = int(classes), float(dropout)
+        self.classes, self.dropout, self.hidden = int(classes), float(dropout), int(hidden)
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.join = None
+        if self.hidden:
+            self.join = keras.layers.Dense(
+                self.hidden, "relu", name="join", dtype=self.dtype_policy
+            )
         self.classify = keras.layers.Dense(self.classes, name="classify", dtype="float32")
 
     def build(self, input_shape):
-        self.classify.build((None, input_shape[1] * input_shape[2]))
+        width = input_shape[1] * input_shape[2]
+        if self.join is not None:
+            self.join.build((None, width))
+        self.classify.build((None, self.hidden or width))
         self.built = True
 
     def call(self, features, training=None):
         width = features.shape[1] * features.shape[2]
         joined = ops.reshape(features, (-1, width))
+        if self.join is not None:
+            joined = self.join(joined)
         return self.classify(self.drop(joined, training=training))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.classes)
 
     def get_config(self):
-        return {**super().get_config(), "classes": self.classes, "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "classes": self.classes,
+            "dropout": self.dropout,
+            "hidden": self.hidden,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vssl")

@@ -19,6 +19,7 @@ class Recipe:
     Args:
         epochs: int. videos: int, videos of the paper's training set. batch_size: int.
         dataset: str. source: str, where in the paper or code this stands.
+        is_published: bool, False where the paper's length is not known and this one was chosen.
     """
 
     epochs: int
@@ -26,6 +27,7 @@ class Recipe:
     batch_size: int
     dataset: str
     source: str
+    is_published: bool = True
 
     @property
     def steps(self):
@@ -50,6 +52,11 @@ class Recipe:
 
     def compare(self, epochs, videos):
         """One sentence: how much of the paper's training a run will be."""
+        if not self.is_published:
+            return (
+                f"This run sees {epochs * videos:,} samples ({epochs} epochs of {videos:,} videos); "
+                f"how many the paper took is not known."
+            )
         share = 100.0 * epochs * videos / (self.epochs * self.videos)
         return (
             f"This run sees {epochs * videos:,} samples ({epochs} epochs of {videos:,} videos): "
@@ -141,8 +148,11 @@ class Task(keras_hub.models.Task):
     @property
     def has_schedule(self):
         """Whether the compiled learning rate changes by a schedule."""
-        # A schedule is serialised as a dict, a number is not.
-        return isinstance(self.optimizer.get_config().get("learning_rate"), dict)
+        # A schedule is serialised as a dict, a number is not; an optimizer may be around another.
+        config = self.optimizer.get_config()
+        while isinstance(config.get("optimizer"), dict):
+            config = config["optimizer"]["config"]
+        return isinstance(config.get("learning_rate"), dict)
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" leaves XLA off for TensorFlow on a CPU.

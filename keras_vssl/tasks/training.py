@@ -17,7 +17,7 @@ def fit_videos(
     """Trains `task` on usable `videos`; arguments as for `Task.fit`."""
     samples = Samples(videos, task.sampler, seed, target=task.target, cache_bytes=cache_bytes)
     size = min(batch_size or task.recipe.batch_size, len(videos))
-    batches = Batches(len(videos), size, seed)
+    batches = Batches(len(videos), size, seed, group=task.sampler.group)
     quiet = shared["verbose"] == 0
     # Whatever would change the batches makes a checkpoint another run's.
     run = {"seed": seed, "batch_size": size, "videos": len(videos), "steps": batches.steps}

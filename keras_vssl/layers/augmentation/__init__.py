@@ -13,6 +13,7 @@ _MODULES = {
     "RandomFlip": "flip",
     "RandomGrayscale": "grayscale",
     "RandomResizedCrop": "crop",
+    "ResizeBlur": "resize_blur",
     "Solarize": "solarization",
     "adjust_brightness": "color",
     "adjust_contrast": "color",
