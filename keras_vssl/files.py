@@ -42,6 +42,38 @@ def write_json_atomic(path, value):
 
 
 @contextlib.contextmanager
+def atomic_file(path):
+    """A temporary name to write a large file to, given the name `path` when the block succeeds.
+
+    A file already at `path` is replaced, and only after the new one is complete on disk. When the
+    block raises, `path` is as it was.
+
+    Example:
+
+    ```python
+    with atomic_file("video.mp4") as part:
+        encode(frames, part)
+    ```
+    """
+    path = os.path.abspath(os.fspath(path))
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+@contextlib.contextmanager
 def atomic_folder(path):
     """A new folder under a temporary name, given the name `path` when the block succeeds.
 
