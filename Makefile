@@ -43,9 +43,10 @@ results: $(VENV)/installed
 league: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.league
 
-# presets/ and docs/backbones/, from the tables of architectures and checkpoints (a minute).
+# presets/, docs/backbones/ and docs/methods.md, from the tables and classes they describe (two minutes).
 catalogue: $(VENV)/installed-dev
 	$(BIN)/python docs/catalogue.py
+	$(BIN)/python docs/methods.py
 
 clean:
 	rm -rf $(VENV) demo

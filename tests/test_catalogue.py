@@ -22,6 +22,11 @@ def test_every_count_and_page_is_current():
     backends.python("torch", "docs/catalogue.py", "--check")
 
 
+def test_the_page_of_methods_is_current():
+    """Each method stands in one of the survey's four families, with its own words."""
+    backends.python("tensorflow", "docs/methods.py", "--check")
+
+
 def test_every_converter_states_its_source():
     names = []
     for format in FORMATS:

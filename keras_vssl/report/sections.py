@@ -29,7 +29,12 @@ def header(run):
     table = tables.protocol_table(run["results"])
     own = [method for method in table["methods"] if method not in tables.METHODS]
     for column in table["columns"]:
-        if own and not run["bench"] and (own[0], *column) in table["cells"] and column[1] in ("top1", "accuracy"):
+        if (
+            own
+            and not run["bench"]
+            and (own[0], *column) in table["cells"]
+            and column[1] in ("top1", "accuracy")
+        ):
             name = f"{tables.PROTOCOLS.get(column[0], column[0])} {tables.metric_name(column[1])}"
             mean = table["cells"][(own[0], *column)][0]
             floor = _reference(table, column)
