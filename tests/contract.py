@@ -112,6 +112,12 @@ def opn(**kwargs):
     )
 
 
+def odd_one_out(**kwargs):
+    network = nano(width=16, clip_shape=(None, None, None, 9), **kwargs)
+    encoder = kv.backbones.ClipImageNet(network, 4, clip=CLIP, **kwargs)
+    return kv.tasks.OddOneOut(encoder, 4, 4, hidden=32, resize=(20, 24), size=16)
+
+
 def ultrasound_order(**kwargs):
     return kv.tasks.UltrasoundOrder(
         nano(**kwargs), stride=1, translation=0.0, hidden=16, dropout=0.0, size=8
@@ -197,6 +203,7 @@ TASKS = {
     "SpeedNet": (speednet, None),
     "ShuffleAndLearn": (shuffle_and_learn, 2),
     "OPN": (opn, 12),
+    "OddOneOut": (odd_one_out, 4),
     "UltrasoundOrder": (ultrasound_order, 12),
     "TimeEquivariant": (tec, relations),
     "TrackingTriplet": (tracking_triplet, None),

@@ -13,6 +13,7 @@ _MODULES = {
     "AudioViT": "audio_vit",
     "C3D": "c3d",
     "CaffeNet": "caffenet",
+    "ClipImageNet": "clip_image_net",
     "R3D": "r3d",
     "MC3": "r3d",
     "R2Plus1D": "r3d",

@@ -114,6 +114,12 @@ METHODS = {
         },
         flags=("size",),
     ),
+    "odd_one_out": Method(
+        "odd one out: which of these clips has its frames in a wrong order?",
+        {"backbone": "odd_one_out", "batch_size": 64},
+        {"backbone": "odd_one_out_nano", "batch_size": 32, "flip": 0.0},
+        flags=("frames", "stride", "size", "resize"),
+    ),
     "ultrasound_order": Method(
         "ultrasound: in which order were these frames, and how were they warped?",
         {"backbone": "tsn_resnet_50", "batch_size": 32},

@@ -11,6 +11,29 @@ def _minus(blue, green, red):
 # Caffe's ImageNet mean, which shuffle-tuple's prototxt has too.
 _IMAGENET = _minus(103.939, 116.779, 123.68)
 
+_NANO = {
+    "channels": [24, 64, 96, 96, 64],
+    "dense": [128],
+    "dense_shape": [1, 1],
+    "batch_normalization": True,
+    "normalized_from": 1,
+    "lrn": False,
+    "kernel_initializer": KAIMING_FAN_OUT,
+    "clip": {"frames": 8, "resize": [48, 64], "size": 48},
+}
+
+
+def _of_differences(config):
+    """O3N's encoder: a CaffeNet on five stacked differences of six frames."""
+    network = {
+        "module": "keras_vssl.backbones.caffenet",
+        "class_name": "CaffeNet",
+        "config": {**config, "clip_shape": [None, None, None, 15]},
+        "registered_name": "keras_vssl>CaffeNet",
+    }
+    return {"network": network, "frames": 6}
+
+
 ARCHITECTURES = {
     "caffenet": {
         "class_name": "CaffeNet",
@@ -66,16 +89,24 @@ ARCHITECTURES = {
     },
     "caffenet_nano": {
         "class_name": "CaffeNet",
-        "config": {
-            "channels": [24, 64, 96, 96, 64],
-            "dense": [128],
-            "dense_shape": [1, 1],
-            "batch_normalization": True,
-            "normalized_from": 1,
-            "lrn": False,
-            "kernel_initializer": KAIMING_FAN_OUT,
-            "clip": {"frames": 8, "resize": [48, 64], "size": 48},
-        },
+        "config": {**_NANO},
         "description": "CaffeNet at a quarter of its width for 48x48 frames (0.16M parameters).",
+    },
+    "odd_one_out": {
+        "class_name": "ClipImageNet",
+        "config": _of_differences(
+            {
+                "dense": [128],
+                "batch_normalization": True,
+                "normalized_from": 1,
+                "clip": {"size": 224},
+            }
+        ),
+        "description": "O3N's encoder, six frames as stacked differences (3.7M parameters).",
+    },
+    "odd_one_out_nano": {
+        "class_name": "ClipImageNet",
+        "config": _of_differences(_NANO),
+        "description": "O3N's encoder at a quarter of its width for 48x48 frames.",
     },
 }
