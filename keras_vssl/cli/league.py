@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 
-from keras_vssl.cli import bench, inputs, methods, session
+from keras_vssl.cli import bench, inputs, methods, mine, session
 from keras_vssl.files import write_json_atomic
 
 TIMED = 6  # steps that tell how many fit into --minutes; the first two compile and warm up
@@ -52,6 +52,7 @@ def _method(args, name, train, test, picked, folder):
     arguments = {k: v for k, v in arguments.items() if k not in methods.FLAGS or k in known}
     task = methods.build(name, chosen["backbone"], arguments, picked["precision"])
     kept, _ = inputs.readable(train, args.workers)
+    kept, _ = mine.prepare(task.sampler, kept, args.workers)
     kept, _ = inputs.usable(kept, task)
     size = min(chosen["batch_size"], len(kept))
     said.optimizer = args.optimizer or methods.METHODS[name].optimizer
@@ -93,8 +94,12 @@ def _pretext(args, task, test, size):
     import keras
 
     chance = task.chance(size)
+    if not chance:
+        return []
+    test, _ = inputs.readable(test, args.workers)
+    test, _ = mine.prepare(task.sampler, test, args.workers)
     usable, _ = test.usable(task.sampler)
-    if not chance or not len(usable):
+    if not len(usable):
         return []
     metric = next(iter(chance))
     keras.utils.set_random_seed(args.seed)
