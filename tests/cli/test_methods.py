@@ -6,7 +6,8 @@ import pytest
 
 import keras_vssl as kv
 from keras_vssl.cli import main, methods
-from tests.clips import write_folder
+from tests.clips import write_clip, write_folder
+from tests.textures import square_over_ground
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +15,16 @@ def world(tmp_path_factory):
     """A dozen videos with sound."""
     folder = tmp_path_factory.mktemp("methods") / "world"
     kv.data.synthetic.write(folder, videos=12, frames=50, size=64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def textured(tmp_path_factory):
+    """Videos with texture, which a tracker needs."""
+    folder = tmp_path_factory.mktemp("textured") / "world"
+    for seed in range(4):
+        video, _ = square_over_ground(seed=seed)
+        write_clip(folder / f"{seed}.mp4", video=video)
     return folder
 
 
@@ -25,7 +36,8 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("method", methods.NAMES)
-def test_a_folder_is_all_that_a_method_needs(method, world, here, capfd):
+def test_a_folder_is_all_that_a_method_needs(method, world, textured, here, capfd):
+    world = textured if method == "tracking_triplet" else world
     # One epoch, on videos that are read once: what is tested is the defaults.
     argv = ["pretrain", method, str(world), "--epochs", "1", "--split", "all"]
     assert main([*argv, "--precision", "float32"]) == 0

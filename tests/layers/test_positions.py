@@ -116,7 +116,7 @@ def interpolated(row, size, method):
     return np.array(got)
 
 
-@pytest.mark.parametrize("method", p.METHODS)
+@pytest.mark.parametrize("method", ("nearest", "linear", "cubic"))
 @pytest.mark.parametrize("size", [3, 5, 8])
 def test_a_table_is_interpolated_axis_by_axis(method, size):
     rng = np.random.default_rng(0)
