@@ -1,7 +1,9 @@
 """Where and when something moves in a video: mined once, kept, and asked by samplers."""
 
+import functools
 import importlib.util
 import io
+import os
 import zipfile
 import zlib
 
@@ -124,8 +126,7 @@ class MotionProfile(VideoCache):
     def _read(self, video, name):
         path = self.path(video)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return file[name]
+            return _arrays(path, os.stat(path).st_mtime_ns)[name]
         except FileNotFoundError:
             raise ReadError(video, self.absent()) from None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -242,3 +243,12 @@ def _magnitude(method):
         return np.linalg.norm(flow(before, after), axis=-1) * (SHORT_SIDE / min(before.shape))
 
     return magnitude
+
+
+@functools.lru_cache(maxsize=1024)  # a hundred megabytes; a plan asks twice, an epoch again
+def _arrays(path, modified):
+    with np.load(path, allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
+    for array in found.values():
+        array.flags.writeable = False
+    return found
