@@ -22,7 +22,7 @@ METHODS = (
     "tracking_triplet,time_equivariant,cvrl,modist,videomae"
 )
 # One step sees 32 videos: the 158 training clips are seen some twenty times.
-BUDGET = "--steps 120 --batch-size 32 --seeds 0,1,2 --jobs 2 --cache-gb 3".split()
+BUDGET = "--steps 120 --batch-size 32 --jobs 2 --cache-gb 3".split()
 EVALUATION = "--protocol retrieval,linear,finetune --views 2 --finetune-epochs 4".split()
 
 
@@ -32,25 +32,28 @@ def main(argv=None):
     shared = os.environ.get("KERAS_VSSL_SHARED", ROOT.parent / "shared")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(shared) / "data")
     parser.add_argument("--methods", default=METHODS)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "runs" / "league")
     parser.add_argument("--table", action="store_true", help="only write the picture and the table")
     arguments = parser.parse_args(argv)
     if not arguments.table:
         command = [sys.executable, "-m", "keras_vssl.cli", "bench", arguments.data / "tennis"]
-        command += ["--methods", arguments.methods, *BUDGET, *EVALUATION]
+        command += ["--methods", arguments.methods, "--seeds", arguments.seeds]
+        command += [*BUDGET, *EVALUATION]
         command += ["--out", arguments.work, "--resume"]
         subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
-        keep(arguments.work)
+        keep(arguments.work, arguments.seeds)
     write_readme()
 
 
-def keep(work):
+def keep(work, seeds):
     """Copies a bench's results, without the paths of the machine that it ran on."""
     from keras_vssl.files import write_json_atomic
 
     found = json.loads((work / "results.json").read_text())
     found["bench"]["settings"].pop("folder")
-    write_json_atomic(RESULTS, {"command": "python -m benchmarks.league", **found})
+    command = f"python -m benchmarks.league --seeds {seeds}"
+    write_json_atomic(RESULTS, {"command": command, **found})
 
 
 def write_readme():

@@ -162,8 +162,12 @@ def _clock(steps):
     import keras
 
     class Clock(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seconds, self.last = [], None  # a training that is resumed at its end never begins
+
         def on_train_begin(self, logs=None):
-            self.seconds, self.last = getattr(self, "seconds", []), None
+            self.last = None
 
         def on_train_batch_end(self, batch, logs=None):
             now = time.perf_counter()
