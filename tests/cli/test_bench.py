@@ -55,6 +55,8 @@ def test_a_bench_is_resumed_with_the_same_settings_alone(place, capsys):
     assert main([*argv, *FAST, "--resume"]) == 0
     assert entry.stat().st_mtime_ns == before, "what is measured is not measured again"
     assert "CVRL" in capsys.readouterr().out
+    entry.unlink()  # as if it had been stopped between training and evaluation
+    assert main([*argv, *FAST, "--resume"]) == 0 and entry.exists()
 
 
 def test_bad_input_is_one_sentence(place, tmp_path, capsys):
