@@ -7,6 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 
+def plain_size(value):
+    """A size or None as a configuration holds it: lists instead of tuples."""
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
 @dataclasses.dataclass(frozen=True)
 class View:
     """One clip to read.

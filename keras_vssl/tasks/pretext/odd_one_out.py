@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import Plan, Sampler, Spatial, View
 from keras_vssl.tasks.task import Recipe, Task
 
@@ -227,11 +228,7 @@ class OddOneOut(Task):
             "stride": s.stride,
             "allow_reversal": s.allow_reversal,
             "is_crop_shared": s.is_crop_shared,
-            "resize": _plain(s.spatial.resize),
-            "size": _plain(s.spatial.size),
+            "resize": plain_size(s.spatial.resize),
+            "size": plain_size(s.spatial.size),
             "flip": s.spatial.flip,
         }
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (list, tuple)) else value

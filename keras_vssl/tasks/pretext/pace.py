@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import Plan, Sampler, Spatial, View
 from keras_vssl.layers.augmentation import jittered_views
 from keras_vssl.tasks.task import Recipe, Task
@@ -166,13 +167,9 @@ class Pace(Task):
             **super().get_config(),
             "frames": s.frames,
             "paces": s.paces,
-            "resize": _plain(s.spatial.resize),
-            "size": _plain(s.spatial.size),
+            "resize": plain_size(s.spatial.resize),
+            "size": plain_size(s.spatial.size),
             "short": s.short,
             "jitter": self.jitter,
             "strength": self.strength,
         }
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (list, tuple)) else value

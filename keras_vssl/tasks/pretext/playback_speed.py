@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import Spatial
 from keras_vssl.data.speeds import SPEEDS, SortedSpeedClips, SpeedClips
 from keras_vssl.layers.heads import OrderHead
@@ -42,8 +43,8 @@ class _SpeedTask(Task):
             "clips": s.clips,
             "frames": s.frames,
             "speeds": list(s.speeds),
-            "resize": _plain(s.spatial.resize),
-            "size": _plain(s.spatial.size),
+            "resize": plain_size(s.spatial.resize),
+            "size": plain_size(s.spatial.size),
             "flip": s.spatial.flip,
             "short": s.short,
         }
@@ -180,7 +181,3 @@ class PlaybackSpeedClassification(_SpeedTask):
 
     def chance(self, batch_size):
         return {"accuracy": 1 / len(self.sampler.speeds)}
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (list, tuple)) else value

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_vssl.data.mining import MotionProfile, motion_profile, window_weights
+from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import Plan, Sampler, Spatial, View
 from keras_vssl.layers.tuple_heads import ConcatenationHead
 from keras_vssl.optimizers import ScaledOptimizer
@@ -234,14 +235,10 @@ class ShuffleAndLearn(Task):
             "negatives": s.negatives,
             "difference": s.difference,
             "motion": dict(self.motion) if isinstance(self.motion, dict) else bool(self.motion),
-            "resize": _plain(s.spatial.resize),
-            "size": _plain(s.spatial.size),
+            "resize": plain_size(s.spatial.resize),
+            "size": plain_size(s.spatial.size),
             "flip": s.spatial.flip,
             "is_crop_shared": s.is_crop_shared,
             "hidden": self.head.hidden,
             "dropout": self.head.dropout,
         }
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (list, tuple)) else value

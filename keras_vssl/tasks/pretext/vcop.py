@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 
+from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import ConsecutiveClips, Plan, Spatial
 from keras_vssl.layers.heads import OrderHead
 from keras_vssl.tasks.task import Recipe, Task
@@ -139,11 +140,7 @@ class VCOP(Task):
             "stride": s.stride,
             "hidden": self.head.hidden,
             "dropout": self.head.dropout,
-            "resize": _plain(s.spatial.resize),
-            "size": _plain(s.spatial.size),
+            "resize": plain_size(s.spatial.resize),
+            "size": plain_size(s.spatial.size),
             "short": s.short,
         }
-
-
-def _plain(value):
-    return list(value) if isinstance(value, (list, tuple)) else value
