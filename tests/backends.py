@@ -1,10 +1,18 @@
-"""Runs checks on every installed backend: here, and in one subprocess for each other one."""
+"""Runs checks on every installed backend: here, and in one subprocess for each other one.
 
+    KERAS_BACKEND=jax python -m tests.backends MODULE [MODULE ...]
+
+calls the `main` of each test module under one backend.
+"""
+
+import gc
+import importlib
 import importlib.util
 import os
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -42,12 +50,6 @@ def python(backend, *arguments, env=None):
     return done.stdout
 
 
-def run_on_other_backends(module):
-    """`python -m module` under every other backend; fails with its output."""
-    for backend in OTHERS:
-        python(backend, "-m", module)
-
-
 def run(function, *arrays, jit=False):
     """The outputs of a function of tensors as NumPy, traced into one program or not.
 
@@ -66,19 +68,29 @@ def run(function, *arrays, jit=False):
     return keras.tree.map_structure(to_numpy, function(*tensors))
 
 
-def infer(model, *arguments, **options):
-    """What a model gives in inference mode: traced on JAX, which else compiles every operation."""
+def infer(model, *arguments):
+    """What a model gives in inference mode: traced on JAX, which else compiles every operation.
+
+    What was compiled stays with the model and serves its later calls of the same shapes.
+    """
     tensors = keras.tree.map_structure(ops.convert_to_tensor, arguments)
     if keras.config.backend() != "jax":
-        return model(*tensors, training=False, **options)
+        return model(*tensors, training=False)
     import jax
 
-    def call(trainable, others, *tensors):
-        return model.stateless_call(trainable, others, *tensors, training=False, **options)[0]
+    if model not in _COMPILED:
+        reference = weakref.ref(model)
 
+        def call(trainable, others, *tensors):
+            return reference().stateless_call(trainable, others, *tensors, training=False)[0]
+
+        _COMPILED[model] = jax.jit(call)
     trainable = [variable.value for variable in model.trainable_variables]
     others = [variable.value for variable in model.non_trainable_variables]
-    return jax.jit(call)(trainable, others, *tensors)
+    return _COMPILED[model](trainable, others, *tensors)
+
+
+_COMPILED = weakref.WeakKeyDictionary()
 
 
 def value_and_grad(function, *arrays):
@@ -113,3 +125,15 @@ def to_numpy(tensor):
     if "float" in keras.backend.standardize_dtype(tensor.dtype):
         tensor = ops.cast(tensor, "float32")
     return ops.convert_to_numpy(tensor)
+
+
+def main(modules):
+    for name in modules:
+        keras.backend.clear_session()
+        gc.collect()
+        importlib.import_module(name).main()
+        print(f"{name} passed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

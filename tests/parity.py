@@ -1,8 +1,9 @@
 """Compares the converted networks with published implementations' outputs.
 
-    python -m tests.parity STEM [STEM ...]
+    python -m tests.parity [STEM ...]
 
-A STEM is the path of a fixture without its extension (`STEM.json` and `STEM.npz`). The weights go
+A STEM is the path of a fixture without its extension (`STEM.json` and `STEM.npz`); without any, all
+fixtures of `goldens/` that are answered for. The weights go
 through `keras_vssl.convert`, as a checkpoint would; what computes a fixture's outputs is the module
 that `tests/parities` names for it. Prints, for every output array, the largest
 absolute error and the largest error relative to the array's largest value; exits with status 1
@@ -25,6 +26,8 @@ import numpy as np
 from tests import parities
 from tests.parities import ParityError
 
+SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+GOLDENS = pathlib.Path(os.environ.get("KERAS_VSSL_SHARED", SHARED)) / "goldens"
 # What float32 loses over some fifty layers, of the largest value.
 ROUNDING = 4e-6
 
@@ -75,12 +78,9 @@ def run(stem):
 
 
 def main(stems):
-    if not stems:
-        print("usage: python -m tests.parity STEM [STEM ...]", file=sys.stderr)
-        return 2
     status = 0
-    for stem in stems:
-        start = time.perf_counter()
+    for stem in stems or all_stems():
+        start, spent = time.perf_counter(), time.process_time()
         keras.backend.clear_session()  # a network after the other, not all of them
         gc.collect()
         try:
@@ -91,17 +91,22 @@ def main(stems):
             continue
         for row in rows:
             print(row)
-        print(f"{rows[0].fixture:38s} {time.perf_counter() - start:.1f} s")
+        seconds = time.perf_counter() - start
+        print(f"{rows[0].fixture:38s} {seconds:.1f} s, {time.process_time() - spent:.1f} s of CPU")
         if not all(row.passed for row in rows):
             status = max(status, 1)
     return status
 
 
+def all_stems(folder=None):
+    """The fixtures of a folder that a module here answers for; by default of the shared ones."""
+    folder = folder or GOLDENS
+    files = sorted(folder.glob("*.json"))
+    return [file.with_suffix("") for file in files if parities.module_name(file.stem)]
+
+
 def _fixture_module(folder):
-    shared = os.environ.get("KERAS_VSSL_SHARED")
-    folders = [folder, *([pathlib.Path(shared) / "goldens"] if shared else [])]
-    folders.append(pathlib.Path(__file__).resolve().parents[2] / "shared" / "goldens")
-    for candidate in folders:
+    for candidate in (folder, GOLDENS):
         path = candidate / "fixture.py"
         if path.is_file():
             spec = importlib.util.spec_from_file_location("parity_fixture", path)

@@ -5,13 +5,8 @@ import pytest
 from tests import backends, parities, parity
 
 
-def stems_of(shared):
-    files = sorted((shared / "goldens").glob("*.json"))
-    return [file.with_suffix("") for file in files if parities.module_name(file.stem)]
-
-
 def test_every_fixture_holds_on_this_backend(shared):
-    stems = stems_of(shared)
+    stems = parity.all_stems(shared / "goldens")
     answered = {parities.module_name(stem.name) for stem in stems}
     assert answered == set(parities.FIXTURES.values())
     failed = [str(row) for stem in stems for row in parity.run(stem) if not row.passed]
@@ -19,8 +14,11 @@ def test_every_fixture_holds_on_this_backend(shared):
 
 
 @pytest.mark.parametrize("backend", backends.OTHERS)
-def test_every_fixture_holds_on_the_other_backends(shared, backend):
-    backends.python(backend, "-m", "tests.parity", *map(str, stems_of(shared)))
+def test_fixtures_of_every_kind_hold_on_the_other_backends(shared, backend):
+    kinds = {parities.module_name(name) for name in parities.EVERY_RUN}
+    assert kinds == set(parities.FIXTURES.values())
+    stems = [shared / "goldens" / name for name in parities.EVERY_RUN]
+    backends.python(backend, "-m", "tests.parity", *map(str, stems))
 
 
 def test_unknown_networks_and_absent_files_are_one_sentence(tmp_path, capsys):

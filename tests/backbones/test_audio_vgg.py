@@ -1,6 +1,5 @@
 """AudioVGG takes waveforms and spectrograms alike, survives its preset, and has AVTS's shape."""
 
-import sys
 import tempfile
 
 import keras
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_vssl.backbones import AudioBackbone, AudioVGG
-from tests.backends import run_on_other_backends, to_numpy
+from tests.backends import to_numpy
 
 WAVE = np.random.default_rng(0).uniform(-1, 1, (2, 4800)).astype("float32")
 
@@ -64,10 +63,6 @@ def test_audio_vgg(check):
     check()
 
 
-def test_audio_vgg_on_the_other_backends():
-    run_on_other_backends("tests.backbones.test_audio_vgg")
-
-
 def test_the_map_is_time_first_and_follows_the_sound():
     backbone = AudioVGG((4, 4, 4, 4, 4), front_end="avts")
     ends = {name: tuple(t.shape)[1:] for name, t in backbone.endpoints.items()}
@@ -98,7 +93,3 @@ def test_a_pooling_after_no_convolution_is_refused():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,5 @@
 """AST and AudioMAE: counts, orientation, positions, and a network that sees a part of the patches."""
 
-import sys
 import tempfile
 
 import keras
@@ -145,10 +144,6 @@ def test_tokens_of_a_part_of_the_patches(jit):
     check_a_part_of_the_patches(jit)
 
 
-def test_audio_vit_on_the_other_backends():
-    backends.run_on_other_backends("tests.backbones.test_audio_vit")
-
-
 def test_the_published_token_counts():
     tiny = {"width": 8, "depth": 1, "heads": 1}
     ast = AudioViT.from_preset("ast_base", **tiny)
@@ -237,7 +232,3 @@ def main():
     for check in CHECKS:
         check()
     check_a_part_of_the_patches(jit=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

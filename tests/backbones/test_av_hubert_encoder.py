@@ -1,7 +1,5 @@
 """AV-HuBERT's encoder: one stream or two, masks, sizes."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from keras_vssl.backbones import AVHuBERTEncoder, LipResNet
 from keras_vssl.backbones.base import Backbone
 from keras_vssl.backbones.presets import ARCHITECTURES
 from tests.backbones import test_raven_encoder
-from tests.backends import infer, run_on_other_backends, to_numpy
+from tests.backends import infer, to_numpy
 from tests.contract import check_precisions
 
 RANDOM = np.random.default_rng(0)
@@ -84,10 +82,6 @@ def test_av_hubert_encoder(check):
     check()
 
 
-def test_both_speech_encoders_on_the_other_backends():
-    run_on_other_backends("tests.backbones.test_av_hubert_encoder")
-
-
 def test_sound_comes_first_in_the_fusion():
     model = encoder()
     inner = keras.Model(model.input, {k: model.endpoints[k] for k in ("audio_projected", "fused")})
@@ -142,7 +136,3 @@ def main():
     # The quickest of each: a back end that compiles does so at every call.
     check_padded_frames_change_nothing()
     test_raven_encoder.check_without_residual_branches_it_is_the_embedding()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vssl.backbones import SlowResNet, VideoBackbone
 from keras_vssl.layers import BatchNormalization, Conv3D
-from tests.backends import run, run_on_other_backends, to_numpy
+from tests.backends import run, to_numpy
 
 BLOCKS = {"slow_r50": (16, 9), "slow_r101": (33, 26), "slow_r152": (50, 39)}
 
@@ -161,10 +161,6 @@ def test_pixels_jitted_and_not():
     check_pixels_and_jit()
 
 
-def test_paddings_and_pixels_on_the_other_backends():
-    run_on_other_backends("tests.backbones.test_slow")
-
-
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="of four stages"):
         small(temporal_kernels=(1, 1, 3))
@@ -181,7 +177,3 @@ def test_bad_arguments_are_named():
 def main():
     check_paddings()
     check_pixels_and_jit()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,5 @@
 """The sound classifier: its features, hidden rows in training, presets."""
 
-import sys
 import tempfile
 
 import keras
@@ -89,14 +88,6 @@ def test_videos_are_refused_in_one_sentence():
         classifier().prepare([])
 
 
-def test_the_classifier_on_the_other_backends():
-    backends.run_on_other_backends("tests.downstream.test_audio_classifier")
-
-
 def main():
     check_it_learns_with_rows_hidden()
     check_presets()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -84,10 +84,6 @@ def test_rescaling_leaves_the_function_unchanged_up_to_the_final_scale_for_a_rel
     check_a_relu_chain()
 
 
-def test_rescaling_on_the_other_backends():
-    backends.run_on_other_backends("tests.downstream.test_rescaling")
-
-
 def test_what_is_not_homogeneous_changes_and_that_is_seen():
     model, x = chain(relu=False), images()
     before = model.predict(x, verbose=0)
@@ -129,5 +125,5 @@ def test_response_normalisation_and_dropout_are_allowed():
     assert first["spread"][1] < 1.1 and task.transfer == {"rescaled": second}
 
 
-if __name__ == "__main__":
+def main():
     check_a_relu_chain()

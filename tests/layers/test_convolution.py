@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_vssl.layers import Conv3D
-from tests.backends import run, run_on_other_backends, to_numpy, value_and_grad
+from tests.backends import run, to_numpy, value_and_grad
 
 # kernel, stride, padding, dilation
 FORMS = [
@@ -100,15 +100,7 @@ def test_outputs_and_gradients_are_those_of_keras(form):
     check_equal(form)
 
 
-def test_outputs_and_gradients_on_the_other_backends():
-    run_on_other_backends("tests.layers.test_convolution")
-
-
 def main():
     for form in FORMS[2:6]:
         check_equal(form)
     check_bfloat16()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Masks hide exact counts, and tokens come back to their places, on every back end."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -94,10 +92,6 @@ def test_masking(check):
     check()
 
 
-def test_masking_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_masking")
-
-
 def test_the_fixed_mask_is_a_constant_of_the_same_kind():
     mask = masking.fixed_mask(GRID, 0.9)
     slots = mask.reshape(8, 196)
@@ -119,7 +113,3 @@ def test_counts_and_their_limits():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

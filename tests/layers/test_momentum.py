@@ -1,7 +1,5 @@
 """The momentum encoder follows its network, without gradient, on every back end."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -134,10 +132,6 @@ def test_momentum_encoder(check):
     check()
 
 
-def test_momentum_encoder_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_momentum")
-
-
 def test_config_round_trip():
     teacher = MomentumEncoder(network(), 0.9, "cosine", steps=4)
     config = keras.saving.serialize_keras_object(teacher)
@@ -167,7 +161,3 @@ def test_an_unbuilt_network_is_refused():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

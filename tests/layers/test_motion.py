@@ -1,7 +1,5 @@
 """Motion inputs: frame differences and edges of optical flow, on every back end."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -113,10 +111,6 @@ def test_motion(check):
     check()
 
 
-def test_motion_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_motion")
-
-
 @pytest.mark.parametrize(
     "layer", [FrameDifference(True), FlowChannels(5.0, 2.0), FlowEdges(False, 4.0, 3.0)]
 )
@@ -142,7 +136,3 @@ def test_wrong_input_is_one_sentence():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """The memory queue is a ring buffer on every back end, jitted and not."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -84,10 +82,6 @@ def test_memory_queue(check):
     check()
 
 
-def test_memory_queue_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_queue")
-
-
 def test_config_round_trip_and_bad_sizes():
     queue = MemoryQueue.from_config(MemoryQueue(5, 3).get_config())
     assert (queue.size, queue.dim) == (5, 3)
@@ -98,7 +92,3 @@ def test_config_round_trip_and_bad_sizes():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """Positions, tokens before the patches, and the choice of visible patches."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -55,10 +53,6 @@ def test_extra_tokens_come_first_and_keep_their_positions():
     check_embedding()
 
 
-def test_tokens_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_tokens")
-
-
 def test_the_turned_table_is_that_of_the_turned_grid():
     table = fixed_table("sine_cosine", (2, 3), 8, 1)
     turned = fixed_table("sine_cosine_turned", (3, 2), 8, 1)
@@ -76,7 +70,3 @@ def test_nothing_hidden_and_too_much_hidden():
 def main():
     check_crossings(jit=True)
     check_embedding()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

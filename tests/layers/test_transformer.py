@@ -1,7 +1,5 @@
 """The transformer block computes what its formula says, on every back end."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -78,10 +76,6 @@ def test_transformer(check):
     check()
 
 
-def test_transformer_on_the_other_backends():
-    backends.run_on_other_backends("tests.layers.test_transformer")
-
-
 @pytest.mark.parametrize("qkv_bias", ["all", "query_value", "none"])
 def test_config_round_trip(qkv_bias):
     block = made(TransformerBlock(12, 3, 20, qkv_bias, 1e-5, "relu", 0.1, "he_normal"))
@@ -107,7 +101,3 @@ def test_bad_arguments_are_one_sentence():
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -437,12 +437,8 @@ def test_two_replicas_train_like_one():
     backends.python("tensorflow", "-c", REPLICAS)
 
 
-def test_other_back_ends_agree():
-    """This file's checks and LARS', in one process for each back end."""
-    backends.run_on_other_backends(__name__)
-
-
-if __name__ == "__main__":
+def main():
+    """This file's checks and LARS'."""
     import tempfile
 
     from tests.optimizers import test_lars

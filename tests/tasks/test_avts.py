@@ -1,7 +1,5 @@
 """AVTS keeps its card's "Must hold" list and tells sounds in time from others."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from keras_vssl.data.plans import Spatial, plan_rng
 from keras_vssl.data.samples import Samples, stack
 from keras_vssl.data.synchronized import SynchronizedClips
 from keras_vssl.losses import margin_contrastive
-from tests.backends import run_on_other_backends, to_numpy, value_and_grad
+from tests.backends import to_numpy, value_and_grad
 from tests.clips import write_folder
 from tests.contract import avts, batch
 
@@ -123,10 +121,6 @@ CHECKS = [v for k, v in list(globals().items()) if k.startswith("check_")]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__[6:])
 def test_avts(check):
     check()
-
-
-def test_avts_on_the_other_backends():
-    run_on_other_backends("tests.tasks.test_avts")
 
 
 # The schedule and the sampler (lines 4 and 5)
@@ -301,7 +295,3 @@ def test_sync_is_learnt_on_the_motion_world_and_not_where_the_sound_is_anothers(
 def main():
     for check in CHECKS:
         check()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
