@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vssl.backbones.presets import ARCHITECTURES
+from keras_vssl.blank import blank_weights
 from keras_vssl.files import atomic_folder
 
 
@@ -166,11 +167,12 @@ class Backbone(keras_hub.models.Backbone):
         folder = resolve(preset)
         sizes = _sizes(folder, kwargs)
         kept = {name: value for name, value in kwargs.items() if name not in sizes}
-        loaded = super().from_preset(folder, load_weights=load_weights, **kept)
-        if not sizes:
-            return loaded
-        config = loaded.resized_config(loaded.get_config(), **sizes)
-        resized = type(loaded).from_config({**config, **kept})
+        with blank_weights(load_weights):
+            loaded = super().from_preset(folder, load_weights=load_weights, **kept)
+            if not sizes:
+                return loaded
+            config = loaded.resized_config(loaded.get_config(), **sizes)
+            resized = type(loaded).from_config({**config, **kept})
         if load_weights:
             resized.fit_weights(loaded)
         return resized

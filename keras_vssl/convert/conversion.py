@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 
+from keras_vssl.blank import blank_weights
 from keras_vssl.convert.checkpoint import clean, files_of, read_state_dict
 from keras_vssl.convert.mapping import ConvertError
 from keras_vssl.files import atomic_folder, write_json_atomic
@@ -15,6 +16,7 @@ from keras_vssl.files import atomic_folder, write_json_atomic
 FORMATS = (
     "tcgl",
     "vtdl",
+    "prp",
     "vcop",
     "videomae",
     "timesformer",
@@ -141,9 +143,10 @@ def convert(source, out=None, format=None, **options):
             f"Format {module_name!r} has no option {', '.join(unknown)}; it takes "
             f"{', '.join(sorted(accepted))}, licence, citation."
         )
-    model, mapping = module.build(state, **options)
-    mapping.place(state, model)
-    # The file's tensors are let go before the preset is written.
+    with blank_weights():
+        model, mapping = module.build(state, **options)
+    mapping.place(state, model, release=True)
+    # What is left of the file is let go before the preset is written.
     del state, mapping, source
     converted = Converted(
         model,

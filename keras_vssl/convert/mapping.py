@@ -1,7 +1,10 @@
 """Places the tensors of a checkpoint in the variables of a model, every one or none."""
 
+import collections
+import math
 import re
 
+import keras
 import numpy as np
 
 
@@ -80,8 +83,14 @@ class Mapping:
         """Tensors that the checkpoint may hold and the model leaves out on purpose."""
         self.ignored.update(names)
 
-    def place(self, state, model):
+    def place(self, state, model, release=False):
         """Assigns every variable of `model`.
+
+        Args:
+            state: dict of name to array.
+            model: the model whose variables the entries name.
+            release: bool, take a tensor out of `state` as soon as it is placed, so that the
+                network is not in memory twice.
 
         Raises:
             ConvertError: names every tensor that is missing, misshapen or left over. Nothing has
@@ -127,11 +136,20 @@ class Mapping:
                 f"The checkpoint does not fit {type(model).__name__}. Tensors "
                 f"{'. '.join(problems)}."
             )
-        for name, variable, transform in self.entries:
+        uses = collections.Counter(self.names)
+        # A large tensor is copied on its way, which costs least while the model is empty.
+        largest_first = sorted(self.entries, key=lambda entry: -math.prod(entry[1].shape))
+        for name, variable, transform in largest_first:
             if name is None:
                 variable.assign(transform(np.zeros(variable.shape, "float32")))
-            else:
-                variable.assign(_owned(_transformed(state[name], transform), state[name]))
+                continue
+            source = state[name]
+            uses[name] -= 1
+            if release and not uses[name]:
+                del state[name]
+            array = _owned(_transformed(source, transform), source)
+            del source
+            variable.assign(array)
 
 
 def _transformed(array, transform):
@@ -140,8 +158,10 @@ def _transformed(array, transform):
 
 
 def _owned(array, source):
-    """`array`, with memory of its own: JAX keeps what it is given, and that may be a file's."""
-    return np.array(array) if np.may_share_memory(array, source) else array
+    """`array`, for JAX with memory of its own: it keeps what it is given, which may be a file's."""
+    if keras.config.backend() != "jax" or not np.may_share_memory(array, source):
+        return array  # copied as it is assigned
+    return np.array(array, order="C")
 
 
 def shape_of(state, name, rank):

@@ -105,13 +105,15 @@ class ViTMapping(Mapping):
         self.dense(f"{name}.{names['fc1']}", block.fc1)
         self.dense(f"{name}.{names['fc2']}", block.fc2)
 
-    def place(self, state, model):
+    def place(self, state, model, release=False):
         """See `Mapping.place`."""
-        state = dict(state)
+        joined = dict(state)
+        if release:
+            state.clear()
         for name, parts in self.joined.items():
-            if all(part in state for part in parts):
-                state[name] = np.concatenate([state.pop(part) for part in parts])
-        super().place(state, model)
+            if all(part in joined for part in parts):
+                joined[name] = np.concatenate([joined.pop(part) for part in parts])
+        super().place(joined, model, release)
 
     def join(self, parts, variable, transform=None):
         """Tensors that are one variable together, concatenated along their first axis."""

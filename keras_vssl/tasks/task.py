@@ -8,6 +8,7 @@ import os
 import keras
 import keras_hub
 
+from keras_vssl.blank import blank_weights
 from keras_vssl.data.videos import Videos
 from keras_vssl.files import atomic_folder, write_json_atomic
 
@@ -302,11 +303,13 @@ class Task(keras_hub.models.Task):
         if saved is None or saved["class_name"] != cls.__name__:
             return cls(backbone, **kwargs)
         config = {**saved["config"], **kwargs, "backbone": backbone}
-        task = cls.from_config(config)
         weights = os.path.join(folder, "task.weights.h5")
-        if load_weights and os.path.isfile(weights):
-            if cls.heads_match(saved["config"], kwargs):
-                task.load_task_weights(weights)
+        has_heads = load_weights and os.path.isfile(weights)
+        has_heads = has_heads and cls.heads_match(saved["config"], kwargs)
+        with blank_weights(has_heads):
+            task = cls.from_config(config)
+        if has_heads:
+            task.load_task_weights(weights)
         return task
 
     @classmethod
