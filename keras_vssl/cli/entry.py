@@ -10,6 +10,7 @@ import sys
 COMMANDS = {
     "demo": "write small synthetic videos, pre-train on them, evaluate, report: minutes, no data",
     "probe": "what is in a folder of videos and what can't be read",
+    "prepare": "transcode a folder of videos once, so that random clips of it are read fast",
     "flow": "compute the optical flow of a folder of videos once, for methods that learn from it",
     "mine": "compute once where and when the videos of a folder move, for methods that ask",
     "pretrain": "learn a representation from a folder of videos without labels",

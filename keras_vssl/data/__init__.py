@@ -33,6 +33,7 @@ _NAMES = {
     "VisualMotionClips": "motion",
     "iterate_plans": "pipeline",
     "plan_rng": "plans",
+    "prepare": "preparation",
     "probe_file": "probe",
     "read_pairs": "patch_pairs",
     "probe_files": "probe",
