@@ -4,7 +4,7 @@ Nothing heavy is imported until it is used: `import keras_vssl` loads neither Ke
 decoder.
 """
 
-import importlib
+from keras_vssl import lazy
 
 __version__ = "0.1.0"
 
@@ -34,9 +34,9 @@ __all__ = ["__version__", *_MODULES, *_NAMES]
 
 def __getattr__(name):
     if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+        return getattr(lazy.load(_NAMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"keras_vssl.{name}")
+        return lazy.load(f"keras_vssl.{name}")
     raise AttributeError(f"module 'keras_vssl' has no attribute {name!r}")
 
 

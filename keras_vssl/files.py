@@ -108,6 +108,69 @@ def atomic_folder(path):
     _sync_folder(parent)
 
 
+class ArrayFile:
+    """An .npy file of float32 that grows row by row; whole or absent.
+
+    Args:
+        path: str or path-like, ends in .npy.
+
+    Example:
+
+    ```python
+    with ArrayFile("features.npy") as file:
+        for row in rows:  # float arrays of one shape
+            file.append(row)
+    ```
+    """
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        if not self.path.endswith(".npy"):
+            raise ValueError(f"Expected a file name that ends in .npy, received {self.path}.")
+        self.count, self.shape = 0, None
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            part = stack.enter_context(atomic_file(self.path))
+            self._file = stack.enter_context(open(part, "wb"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None and self.shape is not None:
+                self._file.seek(0)
+                self._write_header()
+        except BaseException as failure:
+            self._stack.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        return self._stack.__exit__(kind, error, trace)
+
+    def append(self, row):
+        """Adds one row.
+
+        Raises:
+            ValueError: its shape is not that of the rows before.
+        """
+        import numpy as np
+
+        row = np.ascontiguousarray(row, np.float32)
+        if self.shape is None:
+            self.shape = row.shape
+            self._write_header()
+        if row.shape != self.shape:
+            raise ValueError(f"Expected a row of shape {self.shape}, received {row.shape}.")
+        self._file.write(row.data)
+        self.count += 1
+
+    def _write_header(self):
+        # NumPy leaves room for the first axis to grow, so that the header's length stays.
+        import numpy as np
+
+        described = {"descr": "<f4", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self._file, described)
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)

@@ -1,6 +1,23 @@
 """Packages whose names are imported when they are first used."""
 
+import gc
 import importlib
+import sys
+
+
+def load(module):
+    """`importlib.import_module`, with no garbage collection meanwhile.
+
+    A framework is a million objects that stay: walking over them again and again while they come
+    into being takes a sixth of the import of Keras, TensorFlow and KerasHub.
+    """
+    if module in sys.modules or not gc.isenabled():
+        return importlib.import_module(module)
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.enable()
 
 
 def exports(package, names, modules=()):
@@ -23,9 +40,9 @@ def exports(package, names, modules=()):
 
     def __getattr__(name):
         if name in names:
-            return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+            return getattr(load(f"{package}.{names[name]}"), name)
         if name in modules:
-            return importlib.import_module(f"{package}.{name}")
+            return load(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     public = [*names, *modules]

@@ -5,6 +5,7 @@ import time
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import VideoReformatter
 
 from keras_vssl.data.audio import to_mono
 from keras_vssl.data.frame_index import ReadError
@@ -12,6 +13,8 @@ from keras_vssl.data.frame_index import ReadError
 # A header may announce any frame size; more pixels than 8K square are refused.
 _MAX_PIXELS = 8192 * 8192
 MediaError = av.FFmpegError
+# From version 17 on, PyAV would start as many threads as there are cores for every small frame.
+_CONVERT = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
 class Media:
@@ -31,6 +34,7 @@ class Media:
         self._threads = threads
         self._timeout = timeout
         self._container = None
+        self.converter = VideoReformatter()
         self.start_clock()
         self.open()
 
@@ -189,6 +193,27 @@ class Media:
                 yield seconds, mono, frame.sample_rate
 
 
+def is_disposable(context, packet):
+    """Whether no other picture is decoded from a packet's, as far as its bytes tell.
+
+    Known of H.264 as mp4 and mkv store it; False for what is not known.
+
+    Args:
+        context: the stream's codec context.
+        packet: a packet that holds one picture.
+    """
+    header = context.extradata or b""
+    if context.name != "h264" or header[:1] != b"\x01" or len(header) < 5:
+        return False
+    data, length, at = memoryview(packet), (header[4] & 3) + 1, 0
+    while at + length < len(data):
+        unit = data[at + length]
+        if 1 <= unit & 31 <= 5:  # a slice; nal_ref_idc 0: not used for reference (H.264, 7.4.1)
+            return not unit & 96
+        at += length + int.from_bytes(data[at : at + length], "big")
+    return False
+
+
 def holds_one_picture(codec, packet):
     """Whether a packet yields exactly one frame, as far as its bytes tell without decoding.
 
@@ -199,7 +224,9 @@ def holds_one_picture(codec, packet):
     if codec == "vp8":  # alternate reference frames are packets of their own, never shown
         return bool(memoryview(packet)[0] & 0x10)
     if codec == "mpeg4":  # DivX: two pictures packed into one packet, then one that is empty
-        return packet.size >= 20 and bytes(packet).count(b"\x00\x00\x01\xb6") == 1
+        # What FFmpeg encoded has neither, and its pictures of which nothing moves are as small.
+        plain = b"Lavc" in (packet.stream.codec_context.extradata or b"")
+        return (plain or packet.size >= 20) and bytes(packet).count(b"\x00\x00\x01\xb6") == 1
     return True
 
 
@@ -216,9 +243,14 @@ def orientation(frame):
     return a, b, c, d
 
 
-def upright(frame, matrix):
-    """A decoded frame as an uint8 array `[H, W, 3]`, turned as its `orientation` asks."""
-    array = frame.to_ndarray(format="rgb24")
+def upright(frame, matrix, converter):
+    """A decoded frame as an uint8 array `[H, W, 3]`, turned as its `orientation` asks.
+
+    Args:
+        converter: of one `Media`. `frame.to_ndarray` would make one, with its tables, a frame: half
+            the time of a small frame's conversion.
+    """
+    array = converter.reformat(frame, format="rgb24", **_CONVERT).to_ndarray()
     if matrix is None:
         return array
     a, b, c, d = matrix

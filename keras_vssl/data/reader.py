@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_vssl.data.audio import Timeline
 from keras_vssl.data.frame_index import IndexCache, ReadError, VideoInfo, require_file
-from keras_vssl.data.media import Media, MediaError, reason_of, resample, upright
+from keras_vssl.data.media import Media, MediaError, is_disposable, reason_of, resample, upright
 from keras_vssl.data.scan import scan
 
 __all__ = ["ReadError", "VideoInfo", "VideoReader", "read_plan"]
@@ -62,6 +62,9 @@ class VideoReader:
         key = (os.path.abspath(self.path), status.st_mtime_ns, status.st_size)
         self._frames = None  # iterator of (number, frame)
         self._next = None  # the number it yields next; None: it must not be used
+        self._target = 0  # the number of the frame that is looked for
+        self._left_out = set()  # numbers of frames on the way there that were not decoded
+        self._sparse = True  # whether to leave any out; not once that led nowhere
         self._errors = []  # what the decoder refused, since the last call
         self._media = Media(self.path, threads, timeout)
         try:
@@ -222,18 +225,34 @@ class VideoReader:
             line.lay(resample(samples, own_rate, rate), seconds)
         return line
 
-    def _restart(self):
+    def _restart(self, sparse=False):
+        """Make `_frames` yield from the first frame on; see `_needed` for `sparse`."""
         media = self._media
         media.rewind()
-        frames = media.decode(media.packets(media.video), self._errors)
+        self._left_out.clear()
+        packets = media.packets(media.video)
+        frames = media.decode(self._needed(packets) if sparse else packets, self._errors)
         if self._index.pts is None:
             self._frames = enumerate(frames)
         else:
             self._frames = ((self._index.find(frame.pts), frame) for frame in frames)
         self._next, self._strict = 0, False
 
+    def _needed(self, packets):
+        """Leaves out, before the frame looked for, pictures that no other is made from."""
+        context = self._media.video.codec_context
+        for packet in packets:
+            number = self._index.find(packet.pts)
+            if 0 <= number < self._target and is_disposable(context, packet):
+                self._left_out.add(number)
+            else:
+                yield packet
+
     def _go_to(self, target):
         """Make `_frames` yield `target` soon: go on, seek to a key packet, or start again."""
+        self._target = target
+        if self._next == target:
+            return
         behind = self._next is None or self._next > target
         if self._index.pts is None:
             if behind:
@@ -244,7 +263,7 @@ class VideoReader:
             return
         # Containers differ in what they seek by; where one overshoots, ask for an earlier key.
         if not any(self._seek(r, target) for r in (row, row - 1, row - 4) if r > 0):
-            self._restart()
+            self._restart(sparse=self._sparse)
 
     def _seek(self, row, target):
         """Seek to a key packet; False if the file leads past `target` or elsewhere."""
@@ -260,7 +279,8 @@ class VideoReader:
         if first is None or first > target:
             return False
         seen = itertools.takewhile(index.has_seen, itertools.chain([packet], packets))
-        frames = media.decode(seen, self._errors)
+        self._left_out.clear()
+        frames = media.decode(self._needed(seen) if self._sparse else seen, self._errors)
         numbered = ((index.find(frame.pts), frame) for frame in frames)
         # Pictures stored after the key packet but shown before it lack their references.
         self._frames = (pair for pair in numbered if pair[0] >= first)
@@ -270,16 +290,19 @@ class VideoReader:
     def _take(self, target, wanted, use):
         """Decode up to `target`, handing over and crossing off the frames in `wanted`."""
         for i, frame in self._frames:
-            # After a seek only an unbroken sequence of whole frames is believed.
-            if self._strict and (i != self._next or frame.is_corrupt):
+            while self._next in self._left_out:
+                self._next += 1
+            # After a seek or a gap only an unbroken sequence of whole frames is believed.
+            is_checked = self._strict or self._left_out
+            if is_checked and (i != self._next or frame.is_corrupt):
                 break
             self._next = i + 1
             if i in wanted:
-                use(i, upright(frame, self._index.turn))
+                use(i, upright(frame, self._index.turn, self._media.converter))
                 wanted.discard(i)
             if i >= target:
                 return
-        self._next = None
+        self._next, self._sparse = None, False
 
 
 def read_plan(path, plan, threads=1, timeout=20.0):
@@ -334,5 +357,7 @@ def crop(frame, view):
     box = left * width, top * height, min(right * width, width), min(bottom * height, height)
     if tuple(view.size) != (height, width) or box != (0, 0, width, height):
         size = view.size[1], view.size[0]
-        frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, box))
+        # A decoder pads its rows, and Pillow would copy such a frame byte by byte.
+        image = Image.fromarray(np.ascontiguousarray(frame))
+        frame = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
     return frame[:, ::-1] if view.flip else frame

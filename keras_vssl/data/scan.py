@@ -40,7 +40,7 @@ def scan(media):
         reason = (errors or [error or "it holds no picture"])[0]
         raise ReadError(media.path, f"no frame decodes: {reason}")
     turn = orientation(head[0])
-    height, width = upright(head[0], turn).shape[:2]
+    height, width = upright(head[0], turn, media.converter).shape[:2]
     stamps = [frame.pts for frame in head]
     # Fields stored as packets of their own, say, yield fewer frames than packets.
     if tables is None or stamps != tables[0][:3].tolist():

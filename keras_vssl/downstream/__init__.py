@@ -8,6 +8,7 @@ _NAMES = {
     "Evaluation": "results",
     "FLIC_JOINTS": "poses",
     "FLIC_SWAPS": "poses",
+    "GalleryIndex": "gallery_index",
     "ImageClassifier": "image_classifier",
     "LabelledImages": "images",
     "LinearProbe": "probe",

@@ -1,11 +1,13 @@
 """Embeddings: videos in, one feature vector a video out."""
 
+import contextlib
 import os
 import types
 
 import numpy as np
 
 from keras_vssl.downstream.streaming import as_videos, compiled, stream, uniform_clips
+from keras_vssl.files import ArrayFile
 
 
 def embed(
@@ -21,6 +23,7 @@ def embed(
     per_clip=False,
     return_rows=False,
     skipped=None,
+    out=None,
 ):
     """Features of videos: the mean over clips spread evenly over each video.
 
@@ -43,6 +46,9 @@ def embed(
         per_clip: bool, True keeps the clips apart.
         return_rows: bool, also return which rows of `videos` the features belong to.
         skipped: list or None; {"path", "reason"} of videos left out is appended to it.
+        out: path of an .npy file, or None. The features go there video by video, and come back as a
+            `numpy.memmap` of it: memory then does not grow with the number of videos. For one
+            pooling and a list of videos; the file is whole or absent.
 
     Returns:
         float32 `[D]` for one path, else `[N, D]` (`[clips, D]`, `[N, clips, D]` with
@@ -50,7 +56,8 @@ def embed(
 
     Raises:
         ValueError: a path or a list of paths names a video that can't be read. In a `Videos`
-            such rows are left out, with one line on stderr.
+            such rows are left out, with one line on stderr. Or `out` with one path or with several
+            poolings.
 
     Example:
 
@@ -65,13 +72,23 @@ def embed(
     function = _compiled(backbone, pooling, sampler.shape[1:])
     rows, outputs = [], []
     strict = table is not videos
-    for row, values in stream(
-        function, table, sampler, batch_size, workers, progress, strict=strict, skipped=skipped
-    ):
-        rows.append(row)
-        outputs.append(values if per_clip else [v.mean(axis=0) for v in values])
-    if not rows:
-        raise ValueError(f"Expected at least one readable video, but none of {len(table)} is.")
+    if out is not None and (single or isinstance(pooling, (tuple, list))):
+        raise ValueError(
+            "Expected a list of videos and one pooling with `out`, received "
+            f"{'one path' if single else pooling}; leave `out` away."
+        )
+    with contextlib.nullcontext() if out is None else ArrayFile(out) as file:
+        for row, values in stream(
+            function, table, sampler, batch_size, workers, progress, strict=strict, skipped=skipped
+        ):
+            rows.append(row)
+            values = values if per_clip else [v.mean(axis=0) for v in values]
+            outputs.append(values) if file is None else file.append(values[0])
+        if not rows:
+            raise ValueError(f"Expected at least one readable video, but none of {len(table)} is.")
+    if out is not None:
+        features = np.load(out, mmap_mode="r")
+        return (features, np.array(rows, np.int64)) if return_rows else features
     features = [np.stack(column).astype(np.float32) for column in zip(*outputs, strict=True)]
     if single:
         features = [value[0] for value in features]

@@ -5,6 +5,7 @@ import numpy as np
 from keras_vssl.data.samplers import linspace_starts
 
 KS = (1, 5, 10, 20, 50)  # VCOP, Sec. 4.3
+_PRODUCTS = 2**24  # held at a time: 64 MB
 
 
 def uniform_starts(total, span=16, clips=10):
@@ -93,8 +94,9 @@ def similarity(query, gallery, centre=False):
 def neighbours(query, gallery, k=50, centre=False, block=1024):
     """The `k` gallery videos most similar to each query, best first.
 
-    The similarity matrix is made in blocks of queries, so 3,783 x 9,537 videos of 9,216
-    values need little beside the features. Ties go to the earlier gallery video.
+    The similarity matrix is made in blocks, so 3,783 x 9,537 videos of 9,216 values need little
+    beside the features. Ties go to the earlier gallery video. For many calls with one large gallery,
+    see `GalleryIndex`.
 
     Args:
         query: `[queries, D]`.
@@ -109,15 +111,65 @@ def neighbours(query, gallery, k=50, centre=False, block=1024):
     query, gallery = unit_features(query, centre), unit_features(gallery, centre)
     if len(gallery) == 0:
         raise ValueError("Expected a gallery with at least one video, received none.")
-    k = min(int(k), len(gallery))
+    return neighbours_of_unit(query, gallery, min(int(k), len(gallery)), block)
+
+
+def neighbours_of_unit(query, gallery, k, block=1024):
+    """`neighbours` of features that have unit length, with `k` at most the gallery's."""
     indices = np.empty((len(query), k), np.int64)
     values = np.empty((len(query), k), np.float32)
     for start in range(0, len(query), block):
-        rows = query[start : start + block] @ gallery.T
-        order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
-        indices[start : start + block] = order
-        values[start : start + block] = np.take_along_axis(rows, order, axis=1)
+        part = slice(start, start + block)
+        indices[part], values[part] = largest_products(query[part], gallery, k)
     return indices, values
+
+
+def largest_products(query, gallery, k):
+    """The `k` rows of a gallery that have the largest dot products with each query, best first.
+
+    The gallery is gone through block by block; of a block only what is larger than the `k`-th
+    largest so far is looked at again, so that a million rows cost little more than their products.
+    Ties go to the earlier row.
+
+    Args:
+        query: float32 `[queries, D]`.
+        gallery: float32 `[rows, D]`, at least `k` of them.
+        k: int.
+
+    Returns:
+        (rows int64 `[queries, k]`, products float32 `[queries, k]`).
+    """
+    count, start, size = len(query), 0, max(4096, k)
+    most = max(size, _PRODUCTS // count)
+    # Kept from block to block: fresh memory costs as much as filling it.
+    room = np.empty(count * min(most, len(gallery)), np.float32)
+    is_larger = np.empty(len(room), bool)
+    owners, rows = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    values, low = np.zeros(0, np.float32), None
+    while start < len(gallery):
+        part = gallery[start : start + size]
+        width = len(part)
+        products = room[: count * width].reshape(count, width)
+        larger = is_larger[: count * width].reshape(count, width)
+        np.matmul(query, part.T, out=products)
+        if low is not None:
+            np.greater(products, low, out=larger)
+        if low is None or np.count_nonzero(larger) > 4 * count * k:
+            own = min(k, width)  # the last block may be shorter
+            kth = -np.partition(-products, own - 1, axis=1)[:, own - 1 : own]
+            larger = ~(products < kth)  # not `>=`: what is no number counts as least of all
+        flat = np.flatnonzero(larger)  # of two axes, `nonzero` takes several times as long
+        owners = np.concatenate([owners, flat // width])
+        rows = np.concatenate([rows, flat % width + start])
+        values = np.concatenate([values, products.ravel()[flat]])
+        order = np.lexsort((rows, -values, owners))
+        owners, rows, values = owners[order], rows[order], values[order]
+        firsts = np.searchsorted(owners, np.arange(count))
+        kept = np.arange(len(owners)) - firsts[owners] < k
+        owners, rows, values = owners[kept], rows[kept], values[kept]
+        low = np.nan_to_num(values.reshape(count, k)[:, -1:], nan=-np.inf)
+        start, size = start + size, min(2 * size, most)  # later blocks have few candidates
+    return rows.reshape(count, k), values.reshape(count, k)
 
 
 def hit_at_k(indices, query_labels, gallery_labels, ks=KS):

@@ -7,7 +7,7 @@ from keras_vssl.data import media as media_module
 from keras_vssl.data import reader as reader_module
 from keras_vssl.data.reader import ReadError, VideoReader, read_plan
 from keras_vssl.data.samplers import AudioSpan, Plan, View
-from tests.data.encoded import number_of
+from tests.data.encoded import decode_plainly, number_of, write
 
 
 def counted(monkeypatch):
@@ -20,9 +20,9 @@ def counted(monkeypatch):
             counts["decoded"] += 1
             yield frame
 
-    def counting_upright(frame, turn):
+    def counting_upright(*arguments):
         counts["converted"] += 1
-        return upright(frame, turn)
+        return upright(*arguments)
 
     monkeypatch.setattr(media_module.Media, "decode", counting_decode)
     monkeypatch.setattr(reader_module, "upright", counting_upright)
@@ -35,6 +35,20 @@ def test_only_what_is_needed_is_decoded(made, monkeypatch):
         reader.frames([62, 110, 64])  # key frames every 15: 60 to 64 and 105 to 110
         assert counts["converted"] == 3
         assert counts["decoded"] <= 5 + 6
+
+
+def test_pictures_that_no_other_is_made_from_are_not_decoded_on_the_way(tmp_path, monkeypatch):
+    # Three of four pictures are B, used by none.
+    params = "keyint=999:bframes=3:b-adapt=0:b-pyramid=none"
+    path = write(tmp_path / "b.mp4", options={"x264-params": params})
+    truth = decode_plainly(path)
+    with VideoReader(path) as reader:
+        counts = counted(monkeypatch)
+        for wanted, most in ([90, 92], 28), ([93, 94], 4), ([41], 16), ([42], 4):
+            counts["decoded"] = 0
+            for number, frame in zip(wanted, reader.frames(wanted), strict=True):
+                assert np.array_equal(frame, truth[number])
+            assert counts["decoded"] <= most
 
 
 def test_views_share_one_pass(made, monkeypatch):

@@ -35,6 +35,22 @@ def test_batch_size_does_not_change_features(backbone, videos):
     np.testing.assert_allclose(small, large, rtol=1e-5, atol=1e-6)
 
 
+def test_a_file_holds_what_memory_would(backbone, videos, tmp_path):
+    paths = [*videos.paths[:3], str(tmp_path / "absent.mp4"), videos.paths[3]]
+    out, options = tmp_path / "features.npy", {"clips": 2, "return_rows": True}
+    expected, rows = backbone.embed(Videos(paths), **options)
+    got, same = backbone.embed(Videos(paths), **options, out=out)
+    assert isinstance(got, np.memmap) and same.tolist() == rows.tolist() == [0, 1, 2, 4]
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(np.load(out), expected)
+    out.unlink()
+    with pytest.raises(ValueError, match="at least one readable"):
+        backbone.embed(Videos([str(tmp_path / "absent.mp4")]), out=out)
+    assert [path.name for path in tmp_path.iterdir()] == []  # whole or absent
+    with pytest.raises(ValueError, match="a list of videos and one pooling"):
+        backbone.embed(videos.paths[0], out=out)
+
+
 def test_retrieval_pooling_of_16x112x112_is_9216_values():
     feature_map = np.random.default_rng(0).normal(size=(1, 2, 7, 7, 512)).astype("float32")
     pooled = keras.ops.convert_to_numpy(pool(feature_map, "retrieval"))

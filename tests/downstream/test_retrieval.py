@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_vssl.downstream import retrieval
+from keras_vssl.downstream import GalleryIndex, retrieval
 
 
 @pytest.fixture
@@ -106,6 +106,40 @@ def test_ties_go_to_the_earlier_video_and_zeros_do_not_divide():
     gallery = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     indices, values = retrieval.neighbours(np.array([[3.0, 0.0]]), gallery, 50)
     assert indices.tolist() == [[0, 1, 2]] and np.isfinite(values).all()
+
+
+@pytest.mark.parametrize(("count", "queries", "k"), [(10, 3, 10), (9000, 40, 7), (4100, 1, 4098)])
+def test_a_gallery_in_blocks_gives_the_order_of_a_whole_sort(count, queries, k):
+    rng = np.random.default_rng(2)
+    draw = [np.round(rng.normal(size=(n, 4)), 1).astype("float32") for n in (count, queries)]
+    gallery, query = draw  # coarse: many ties
+    gallery[5] = np.nan
+    gallery = gallery[np.argsort(gallery[:, 0])]  # later blocks are nothing but candidates
+    products = query @ gallery.T
+    expected = np.argsort(-products, axis=1, kind="stable")[:, :k]
+    rows, values = retrieval.largest_products(query, gallery, k)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(products, expected, axis=1))
+
+
+@pytest.mark.parametrize("centre", [False, True])
+def test_an_index_answers_like_a_comparison_with_everything(centre):
+    rng = np.random.default_rng(3)
+    gallery, query = rng.normal(size=(3000, 16)) + 1, rng.normal(size=(20, 16)) + 1
+    expected, similarities = retrieval.neighbours(query, gallery, 10, centre)
+    rows, values = GalleryIndex(gallery, "exact", centre).neighbours(query, 10)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_allclose(values, similarities, atol=1e-6)
+    with pytest.raises(ValueError, match="of 16 values like the gallery, received 4"):
+        GalleryIndex(gallery).neighbours(query[:, :4])
+    pytest.importorskip("faiss")
+    recalls = []
+    for probes in (1, 1000):
+        index = GalleryIndex(gallery, "approximate", centre, probes)
+        rows, values = index.neighbours(query, 10)
+        recalls.append(np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, expected)]))
+    assert recalls[0] < 0.8 and recalls[1] == 1.0  # of all cells nothing is left out
+    np.testing.assert_allclose(values, similarities, atol=1e-6)
 
 
 def test_clip_features_must_be_averaged_first():
