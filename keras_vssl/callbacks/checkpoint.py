@@ -79,6 +79,13 @@ class Checkpoint(keras.callbacks.Callback):
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
 
+    def restore(self, model):
+        """Gives a model the loaded state, where no training follows that would."""
+        self.set_model(model)
+        if self._loaded is not None:
+            self._restore(self._loaded)
+            self._loaded = None
+
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         if self._loaded is not None:

@@ -42,9 +42,10 @@ def fit_videos(
     # An epoch that was begun before is finished in a `fit` of its own: it has fewer steps.
     stretches = [(epoch, step, epoch + 1)] if step else []
     stretches.append((epoch + 1 if step else epoch, 0, epochs))
+    stretches = [stretch for stretch in stretches if stretch[0] < stretch[2]]
+    if not stretches and state:
+        state.restore(task)  # the run had ended: its weights are what is left to do
     for first, begin, last in stretches:
-        if first >= last:
-            continue
         source = Prefetcher(samples, batches, first, begin, workers=workers)
         callbacks = [Finite(), Throughput(source, size, quiet=quiet)]
         if state:

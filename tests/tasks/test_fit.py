@@ -103,6 +103,19 @@ def test_checkpoints_of_another_run_and_damaged_ones_are_refused(folder, tmp_pat
         tiny().fit(videos, epochs=2, batch_size=4, out=out, resume=True, verbose=0)
 
 
+def test_a_run_that_had_ended_is_resumed_with_its_weights(folder, tmp_path):
+    videos = kv.data.Videos.from_folder(folder)
+    keras.utils.set_random_seed(0)
+    first = tiny()
+    first.fit(videos, epochs=1, batch_size=4, out=tmp_path, verbose=0)
+    again = tiny()
+    assert not np.array_equal(again.get_weights()[0], first.get_weights()[0])
+    again.fit(videos, epochs=1, batch_size=4, out=tmp_path, resume=True, verbose=0)
+    for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
+        assert np.array_equal(one, two)
+    assert int(again.optimizer.iterations) == int(first.optimizer.iterations) > 0
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(folder, tmp_path):
     videos = kv.data.Videos.from_folder(folder)
     out = str(tmp_path / "run")
