@@ -183,6 +183,24 @@ METHODS = {
         },
         flags=("frames", "size", "resize", "short"),
     ),
+    "prp": Method(
+        "playback rate: at which step is this clip played, and what lies between its frames?",
+        {"backbone": "c3d_vcop", "batch_size": 8},
+        {"backbone": "r3d_nano", "batch_size": 16, "steps": [1, 2, 4], "classification": 1.0},
+        flags=("frames", "size", "resize", "short"),
+    ),
+    "ctp": Method(
+        "catch the patch: where do the patches that were pasted onto this clip go?",
+        {"backbone": "r3d_18", "batch_size": 32},
+        {
+            "backbone": "r3d_nano",
+            "batch_size": 32,
+            "hidden": 128,
+            "sides": [10, 12, 16, 20],
+            "strides": [1, 2],
+        },
+        flags=("frames", "size"),
+    ),
     "rspnet": Method(
         "relative speed: which of two clips is played as fast as a third?",
         {"backbone": "r3d_18", "batch_size": 64},

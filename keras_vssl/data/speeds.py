@@ -32,15 +32,18 @@ class SpeedClips(Sampler):
     Views `[clips, T, H, W, 3]`, each with its own crop; target int `[clips]`, the place of each
     clip's speed in `speeds`.
 
-    A clip of speed s shows every |s|-th frame, and shows them backwards where s < 0. Speeds whose
-    clips a video can't hold are not drawn for it. Where fewer than `clips` are left, all are drawn,
-    and the rule for short videos fills what is missing; "loop" goes on at the first frame.
+    A clip of speed s shows every |s|-th frame, and shows them backwards where s < 0; at speed 0 it
+    shows one frame throughout. Speeds whose clips a video can't hold are not drawn for it. Where
+    fewer than `clips` are left, all are drawn, and the rule for short videos fills what is missing;
+    "loop" goes on at the first frame.
 
     Args:
         clips: int. frames: int, frames of a clip (T).
         speeds: distinct ints, ascending; the magnitude is in source frames a clip frame.
         short: "loop", "clamp" or "skip" (leave out a video that can't hold the `clips` slowest).
         spatial: `Spatial`.
+        fitting: bool. False draws all speeds for all videos, whatever they can hold; "skip" then
+            leaves out a video that can't hold the fastest.
     """
 
     clips: int = 3
@@ -48,14 +51,15 @@ class SpeedClips(Sampler):
     speeds: tuple = SPEEDS
     short: str = "loop"
     spatial: Spatial = dataclasses.field(default_factory=Spatial)
+    fitting: bool = True
 
     def __post_init__(self):
         self._check()
         speeds = tuple(int(speed) for speed in self.speeds)
-        if 0 in speeds or list(speeds) != sorted(set(speeds)) or len(speeds) < 2:
+        if list(speeds) != sorted(set(speeds)) or len(speeds) < 2:
             raise ValueError(
-                f"Expected two or more distinct speeds other than 0, ascending (-1 before 1), "
-                f"received {self.speeds}."
+                f"Expected two or more distinct speeds, ascending (-1 before 1), received "
+                f"{self.speeds}."
             )
         if not 1 <= self.clips <= len(speeds):
             raise ValueError(
@@ -73,12 +77,13 @@ class SpeedClips(Sampler):
         return (self.frames - 1) * abs(speed) + 1
 
     def span(self, info):
-        return sorted(map(self.reach, self.speeds))[self.clips - 1]
+        return sorted(map(self.reach, self.speeds))[self.clips - 1 if self.fitting else -1]
 
     def eligible(self, info):
         """The speeds that are drawn for a video."""
         fitting = [speed for speed in self.speeds if self.reach(speed) <= info.frames]
-        return fitting if len(fitting) >= self.clips else list(self.speeds)
+        enough = self.fitting and len(fitting) >= self.clips
+        return fitting if enough else list(self.speeds)
 
     def indices(self, speed, start, total):
         """Frame numbers `[T]` of a clip whose earliest frame is `start`, of `total` frames."""

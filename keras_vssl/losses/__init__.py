@@ -6,6 +6,7 @@ _MODULES = {
     "channel_normalized": "pixels",
     "patch_normalized": "pixels",
     "masked_mse": "pixels",
+    "motion_weights": "pixels",
     "cosine_regression": "regression",
     "equivariance_accuracy": "equivariance",
     "equivariance_nce": "equivariance",

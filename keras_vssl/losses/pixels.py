@@ -71,6 +71,34 @@ def masked_mse(prediction, target, weight=None):
     return ops.sum(errors * weight, axis=1) / ops.maximum(share, 1e-6)
 
 
+def motion_weights(frames, window, stride, size, low=0.8, high=2.0):
+    """How much each pixel of a clip counts: more where more moves ("motion attention").
+
+    The squared differences of neighbouring frames are averaged over all pairs and over windows;
+    in each channel the largest average gets the weight `high`, the smallest `low`; the map is
+    enlarged bilinearly. Where no channel's averages differ all weights are 1.
+
+    Args:
+        frames: `[B, n, H, W, C]`, pixels in [0, 1].
+        window, stride: (height, width) of the windows and of their steps, in pixels.
+        size: (height, width) of the result.
+        low, high: floats.
+
+    Returns:
+        float32 `[B, height, width, C]`.
+
+    Reference:
+        Yao et al. CVPR 2020, official code (its mode "DPAU").
+    """
+    frames = ops.cast(frames, "float32")
+    moved = ops.mean(ops.square(frames[:, 1:] - frames[:, :-1]), axis=1)
+    moved = ops.average_pool(moved, window, stride, "valid", data_format="channels_last")
+    least, most = (f(moved, axis=(1, 2), keepdims=True) for f in (ops.min, ops.max))
+    weights = low + (high - low) * (moved - least + 1e-6) / (most - least + 1e-6)
+    weights = ops.where(ops.max(most - least, axis=-1, keepdims=True) > 0, weights, 1.0)
+    return ops.image.resize(weights, size, "bilinear", data_format="channels_last")
+
+
 def _moments(x, axis):
     # From the first value, not from 0: a constant's mean is then exact, and its target exactly 0,
     # where rounding over an epsilon of 1e-6 would give up to 1.

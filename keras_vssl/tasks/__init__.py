@@ -1,16 +1,18 @@
 """Methods: a backbone, a sampler, heads and a loss, ready to fit. One file a method."""
 
-import importlib
+from keras_vssl import lazy
 
 # Where each method lives; importing the package imports none of them.
 _NAMES = {
     "AVTS": "keras_vssl.tasks.cross_modal.avts",
     "CVRL": "keras_vssl.tasks.contrastive.cvrl",
+    "CtP": "keras_vssl.tasks.pretext.ctp",
     "JointEmbedding": "keras_vssl.tasks.joint_embedding",
     "MaCLR": "keras_vssl.tasks.contrastive.modist",
     "MoDist": "keras_vssl.tasks.contrastive.modist",
     "OPN": "keras_vssl.tasks.pretext.opn",
     "OddOneOut": "keras_vssl.tasks.pretext.odd_one_out",
+    "PRP": "keras_vssl.tasks.pretext.prp",
     "Pace": "keras_vssl.tasks.pretext.pace",
     "PlaybackSpeed": "keras_vssl.tasks.pretext.playback_speed",
     "PlaybackSpeedClassification": "keras_vssl.tasks.pretext.playback_speed",
@@ -38,6 +40,8 @@ METHODS = {
     "ultrasound_order": "UltrasoundOrder",
     "speednet": "SpeedNet",
     "pace": "Pace",
+    "prp": "PRP",
+    "ctp": "CtP",
     "rspnet": "RSPNet",
     "playback_speed": "PlaybackSpeed",
     "playback_speed_classify": "PlaybackSpeedClassification",
@@ -50,7 +54,7 @@ __all__ = ["METHODS", *_NAMES]
 
 def __getattr__(name):
     if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+        return getattr(lazy.load(_NAMES[name]), name)
     raise AttributeError(f"module 'keras_vssl.tasks' has no attribute {name!r}")
 
 

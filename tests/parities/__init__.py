@@ -36,6 +36,7 @@ FIXTURES = {
     "modist-dense_slow": "slow",
     "modist-head": "modist",
     "rspnet": "rspnet",
+    "prp": "prp",
     "videomae": "video_vit",
     "backbone_video_vit": "video_vit",
     "vjepa": "vjepa",
@@ -65,6 +66,42 @@ FIXTURES = {
     "raven": "speech",
     "av_hubert": "speech",
 }
+
+# What every run of the tests compares on the other back ends: for each module here, the fixtures
+# that cost least there. `make parity` compares all fixtures on all back ends.
+EVERY_RUN = (
+    "vcop-head",
+    "vcop-r21d",
+    "opn-head",
+    "tracking_triplet-rank_hard_loss",
+    "crisscross-audio",
+    "replai-loss",
+    "tgn-layer",
+    "backbone_audio_vit-ast",
+    "backbone_audio_vit-fbank",
+    "modist-dense_slow_r50",
+    "modist-head",
+    "cvrl-loss",
+    "cvrl-sampler",
+    "rspnet-loss",
+    "prp-decoder",
+    "prp-mask",
+    "videomae-classifier",
+    "vjepa-v2-rope",
+    "vjepa-probe",
+    "xkd-audio-encoder",
+    "lavish-adapter-avs",
+    "backbone_s3d-torchvision",
+    "mil_nce-text",
+    "everything_at_once-model",
+    "backbone_tsm_resnet-shift_mmv",
+    "mmv-temporal_shift",
+    "mmv-audio_resnet50",
+    "av_hubert-audio",
+    "av_hubert-clusterhead",
+    "raven-relattention",
+    "raven-predictor",
+)
 
 
 class ParityError(ValueError):

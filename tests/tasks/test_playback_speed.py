@@ -134,6 +134,33 @@ def test_a_clip_has_one_crop_and_one_flip_and_clips_differ():
     assert not any(v.flip for p in plans(tiny(flip=0.0).sampler, count=20) for v in p.views)
 
 
+def test_ctps_speednet_freezes_a_frame_reverses_a_clip_and_clamps():
+    """CtP's seven strides: 3 shows one frame, 0 is the reverse of 6, and no video is too short."""
+    options = {"clips": 1, "fitting": False, "short": "clamp", "dropout": 0.5}
+    task = kv.tasks.PlaybackSpeedClassification(
+        contract.nano(), frames=16, speeds=(-4, -2, -1, 0, 1, 2, 4), size=16, resize=16, **options
+    )
+    sampler = task.sampler
+    assert sampler.indices(sampler.speeds[3], 7, 100).tolist() == [7] * 16
+    forwards = sampler.indices(sampler.speeds[6], 7, 100)
+    assert (sampler.indices(sampler.speeds[0], 7, 100) == forwards[::-1]).all()
+    assert forwards.tolist() == list(range(7, 71, 4))
+
+    class Short(Info):
+        frames = 20
+
+    shown = {int(plan.target[0]): plan.views[0].frames for plan in plans(sampler, Short, 80)}
+    assert set(shown) == set(range(7)) and sampler.refuses(Short) is None
+    assert shown[6].tolist() == [0, 4, 8, 12, 16, *[19] * 11]
+    assert shown[0].tolist() == shown[6].tolist()[::-1] and len(set(shown[3])) == 1
+    # Without, a video shows only what it can hold; "skip" then wants the fastest to fit.
+    fitting = SpeedClips(1, 16, sampler.speeds)
+    assert {int(p.target[0]) for p in plans(fitting, Short, 80)} == {2, 3, 4}
+    assert SpeedClips(1, 16, sampler.speeds, "skip", fitting=False).span(Info) == 61
+    copy = type(task).from_config(task.get_config())
+    assert copy.sampler == sampler and copy.drop.rate == 0.5
+
+
 def test_the_mean_runs_over_all_clips():
     task = tiny(kv.tasks.PlaybackSpeedClassification, speeds=(-1, 1, 2))
     logits = np.random.default_rng(0).normal(size=(4, 3, 3)).astype("float32")
@@ -145,8 +172,8 @@ def test_the_mean_runs_over_all_clips():
 
 
 def test_impossible_speeds_are_refused():
-    for speeds in ((0, 1, 2), (1, 1, 2), (2, 1, -1), (1,)):
-        with pytest.raises(ValueError, match="distinct speeds other than 0"):
+    for speeds in ((1, 1, 2), (2, 1, -1), (1,)):
+        with pytest.raises(ValueError, match="two or more distinct speeds"):
             SpeedClips(clips=1, speeds=speeds)
     with pytest.raises(ValueError, match="1 to 2 clips"):
         SpeedClips(speeds=(1, 2))

@@ -138,6 +138,9 @@ class PlaybackSpeedClassification(_SpeedTask):
 
     The second version of the paper: clips as for `PlaybackSpeed`, each classified by itself.
 
+    `clips=1, speeds=(-4, -2, -1, 0, 1, 2, 4), fitting=False, short="clamp", dropout=0.5` is what
+    CtP's code compares with as "SpeedNet": one clip, speed 0 being a frozen frame.
+
     **Views**: as `PlaybackSpeed`'s.
 
     **Objective**: softmax cross-entropy over the signed speeds, averaged over all clips,
@@ -147,12 +150,15 @@ class PlaybackSpeedClassification(_SpeedTask):
     Args:
         backbone, frames, speeds, resize, size, flip: see `PlaybackSpeed`.
         clips: int, clips a video, at most one of each speed.
-        short: see `SpeedClips`.
+        short, fitting: see `SpeedClips`.
+        dropout: float, before the classifier.
 
     Reference:
         Cho, Kim, Chang, Hwang. Self-supervised visual learning by variable playback speeds
         prediction of a video. [IEEE Access 2021](https://doi.org/10.1109/ACCESS.2021.3084840),
         [arXiv:2003.02692v2](https://arxiv.org/abs/2003.02692).
+        Wang, Zhou, Luo, Xie, Zeng, Xiong. Unsupervised visual representation learning by tracking
+        patches in video (CtP). [CVPR 2021](https://arxiv.org/abs/2105.02545), official code.
     """
 
     def __init__(
@@ -165,11 +171,15 @@ class PlaybackSpeedClassification(_SpeedTask):
         size=112,
         flip=0.5,
         short="loop",
+        fitting=True,
+        dropout=0.0,
         **kwargs,
     ):
         spatial = Spatial(resize, size, "random", flip=flip)
-        sampler = SpeedClips(clips, frames, speeds, short, spatial)
+        sampler = SpeedClips(clips, frames, speeds, short, spatial, bool(fitting))
         super().__init__(backbone, sampler, **kwargs)
+        self.dropout = float(dropout)
+        self.drop = keras.layers.Dropout(self.dropout)
         # Logits in float32: the softmax of a bfloat16 head loses the loss's last digits.
         self.head = keras.layers.Dense(len(sampler.speeds), name="speed_head", dtype="float32")
         self.head.build((None, clips, backbone.feature_dim))
@@ -177,7 +187,12 @@ class PlaybackSpeedClassification(_SpeedTask):
         self.default_compile()
 
     def call(self, inputs, training=None):
-        return self.head(self.encode(self.clips(inputs), training=training))
+        features = self.encode(self.clips(inputs), training=training)
+        return self.head(self.drop(features, training=training))
 
     def chance(self, batch_size):
         return {"accuracy": 1 / len(self.sampler.speeds)}
+
+    def get_config(self):
+        config = {"fitting": self.sampler.fitting, "dropout": self.dropout}
+        return {**super().get_config(), **config}
