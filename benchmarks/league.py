@@ -22,8 +22,10 @@ METHODS = (
     "tracking_triplet,time_equivariant,cvrl,modist,videomae"
 )
 # One step sees 32 videos: the 158 training clips are seen some twenty times.
-BUDGET = "--steps 120 --batch-size 32 --jobs 2 --cache-gb 3".split()
-EVALUATION = "--protocol retrieval,linear,finetune --views 2 --finetune-epochs 4".split()
+SETTINGS = {
+    "steps": 120, "batch_size": 32, "jobs": 2, "cache_gb": 3,
+    "protocol": "retrieval,linear,finetune", "views": 2, "finetune_epochs": 4,
+}  # fmt: skip
 
 
 def main(argv=None):
@@ -37,13 +39,19 @@ def main(argv=None):
     parser.add_argument("--table", action="store_true", help="only write the picture and the table")
     arguments = parser.parse_args(argv)
     if not arguments.table:
-        command = [sys.executable, "-m", "keras_vssl.cli", "bench", arguments.data / "tennis"]
-        command += ["--methods", arguments.methods, "--seeds", arguments.seeds]
-        command += [*BUDGET, *EVALUATION]
-        command += ["--out", arguments.work, "--resume"]
-        subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
+        folder = arguments.data / "tennis"
+        bench(folder, arguments.methods, arguments.seeds, arguments.work, **SETTINGS)
         keep(arguments.work, arguments.seeds)
     write_readme()
+
+
+def bench(folder, methods, seeds, out, **settings):
+    """`keras-vssl bench` in a process of its own; goes on where it was stopped."""
+    command = [sys.executable, "-m", "keras_vssl.cli", "bench", folder, "--out", out, "--resume"]
+    command += ["--methods", methods, "--seeds", seeds]
+    for name, value in settings.items():
+        command += [f"--{name.replace('_', '-')}", value]
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
 
 
 def keep(work, seeds):
