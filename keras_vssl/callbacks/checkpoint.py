@@ -83,14 +83,12 @@ class Checkpoint(keras.callbacks.Callback):
         """Gives a model the loaded state, where no training follows that would."""
         self.set_model(model)
         if self._loaded is not None:
-            self._restore(self._loaded)
-            self._loaded = None
+            self._restore()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         if self._loaded is not None:
-            self._restore(self._loaded)
-            self._loaded = None
+            self._restore()
             if not self.begin:  # what was saved are the means of the epoch before
                 self.model.reset_metrics()
 
@@ -115,7 +113,8 @@ class Checkpoint(keras.callbacks.Callback):
         np.savez(buffer, meta=json.dumps(meta), **arrays)
         write_atomic(self.path, buffer.getvalue())
 
-    def _restore(self, arrays):
+    def _restore(self):
+        arrays, self._loaded = self._loaded, None
         variables = self._variables()
         if set(variables) != set(arrays):
             odd = sorted(set(variables) ^ set(arrays))

@@ -8,10 +8,9 @@ name. Interrupted or killed, the same command goes on; what has not changed is n
 import time
 
 from keras_vssl.cli import options
+from keras_vssl.cli.flow import METHODS
 from keras_vssl.cli.inputs import say
 
-# Of keras_vssl.data.flow, which --help does not have to import.
-METHODS = ("dis", "farneback", "tvl1")
 EXAMPLES = """\
 examples:
   keras-vssl prepare clips/ clips_256/
