@@ -46,27 +46,15 @@ def main(argv=None):
 def write_worlds(work, count):
     """A moving world, 48 frames of 64 x 64, and its control; each whole or absent."""
     import keras_vssl as kv
-    from keras_vssl.data.writer import VideoWriter
+    from tests.tasks import worlds
 
     moving, still = (work / world for world in WORLDS)
-    if not moving.is_dir():
-        kv.data.synthetic.write(moving, level="textured", videos=count, frames=48, size=64)
-    if (still / "splits.csv").is_file():
-        return
-    videos = kv.data.Videos.from_folder(moving)
-    lines = ["path,label,group,split"]
-    for row in range(len(videos)):
-        name = videos.relative_path(row)
-        with kv.data.VideoReader(videos.paths[row]) as reader:
-            info = reader.info
-            (frame,) = reader.frames([row % info.frames])
-        (still / name).parent.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(still / name, info.fps, frame.shape[:2]) as writer:
-            for _ in range(info.frames):
-                writer.frame(frame)
-        columns = (videos.labels[row], videos.groups[row], videos.splits[row])
-        lines.append(",".join((name, *map(str, columns))))
-    (still / "splits.csv").write_text("\n".join(lines) + "\n")
+    if moving.is_dir():
+        videos = kv.data.Videos.from_folder(moving)
+    else:
+        videos = worlds.moving(moving, videos=count, frames=48, size=64, level="textured")
+    if not (still / "splits.csv").is_file():  # written last
+        worlds.still(videos, still)
 
 
 def keep(arguments):

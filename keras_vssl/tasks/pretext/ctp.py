@@ -8,6 +8,7 @@ from keras_vssl.data.plans import plain_size
 from keras_vssl.data.samplers import Spatial
 from keras_vssl.distribution import replica_share
 from keras_vssl.layers.augmentation import jittered_views
+from keras_vssl.layers.augmentation.augmentation import unit
 from keras_vssl.layers.convolution import Conv3D
 from keras_vssl.layers.pasting import paste_patches
 from keras_vssl.layers.roi_align import ROIAlign
@@ -138,9 +139,7 @@ class CtP(Task):
 
     def pasted(self, inputs, training=None):
         """The clips `[B, T, H, W, 3]` that the network sees, normalised."""
-        clips = self.clips(inputs)[:, 0]
-        if keras.backend.standardize_dtype(clips.dtype) == "uint8":
-            clips = ops.cast(clips, "float32") / 255.0
+        clips = unit(self.clips(inputs)[:, 0])
         clips = paste_patches(clips, inputs["tracks"], inputs["patches"])
         clips = self.augment(clips[:, None], training=training)[:, 0]
         if training:
